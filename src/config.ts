@@ -1,0 +1,249 @@
+import { readFileSync } from 'node:fs';
+import Type, { type Static, type TSchema } from 'typebox';
+import { Check, Errors } from 'typebox/value';
+
+/**
+ * The settings: environment variables only, read once. This schema is their one description; `.env.example` and the
+ * table in README.md are generated from it (`npm run generate`).
+ */
+
+const MiB = 1024 * 1024;
+const portRange = { minimum: 1, maximum: 65535 };
+const durationMs = { minimum: 0, maximum: 600_000 };
+
+export const ConfigSchema = Type.Object({
+  HOST: Type.String({
+    minLength: 1,
+    default: '127.0.0.1',
+    description: 'Address to listen on. 0.0.0.0 is every IPv4 interface; the image sets it.',
+  }),
+  PORT: Type.Integer({ ...portRange, default: 8080, description: 'Port of the API.' }),
+  MANAGEMENT_PORT: Type.Optional(
+    Type.Integer({
+      ...portRange,
+      description:
+        'Port of its own for /metrics, the details of /readyz, /docs and /openapi.json. Not set: they are public on PORT.',
+    }),
+  ),
+  LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+    default: 'info',
+    description: 'Least severe level that is logged.',
+  }),
+  AUTH_MODE: Type.Enum(['none'], {
+    description:
+      'Who may send events. `none`: everyone who reaches the port. There is no default, so that open is a decision.',
+  }),
+  KAFKA_BROKERS: Type.String({
+    pattern: '^[^\\s,:]+:[0-9]{1,5}(,[^\\s,:]+:[0-9]{1,5})*$',
+    examples: ['127.0.0.1:9092'],
+    description: 'Brokers to begin with, host:port, separated by commas.',
+  }),
+  KAFKA_CLIENT_ID: Type.String({
+    minLength: 1,
+    maxLength: 255,
+    default: 'dual-stream',
+    description: "Name of this service in Kafka's logs, metrics and quotas.",
+  }),
+  KAFKA_TOPIC: Type.String({
+    pattern: '^[A-Za-z0-9._-]{1,249}$',
+    default: 'events',
+    description: 'Topic that the events are written to.',
+  }),
+  KAFKA_TOPIC_CREATE: Type.Boolean({
+    default: false,
+    description: 'Create the topic at the start if it does not exist.',
+  }),
+  KAFKA_TOPIC_PARTITIONS: Type.Integer({
+    minimum: 1,
+    maximum: 10_000,
+    default: 6,
+    description: 'Partitions of a topic that is created here.',
+  }),
+  KAFKA_COMPRESSION: Type.Enum(['none', 'gzip', 'zstd'], {
+    default: 'none',
+    description: 'Compression of record batches. Consumers on kafkajs need a codec for zstd.',
+  }),
+  REDIS_URL: Type.String({
+    pattern: '^rediss?://\\S+$',
+    secret: true,
+    examples: ['redis://127.0.0.1:6379'],
+    description: 'Redis that is told of stored events, with user and password if it needs them.',
+  }),
+  BUFFER_MAX_BYTES: Type.Integer({
+    minimum: MiB,
+    maximum: 64 * 1024 * MiB,
+    default: 64 * MiB,
+    description:
+      'Bytes that requests may hold in memory, received, queued and in flight. If not set, at most a sixth of the memory limit.',
+  }),
+  BUFFER_MAX_EVENTS: Type.Integer({
+    minimum: 1,
+    maximum: 10_000_000,
+    default: 100_000,
+    description: 'Events that may be queued and in flight.',
+  }),
+  PUBLISH_TIMEOUT_MS: Type.Integer({
+    minimum: 100,
+    maximum: 600_000,
+    default: 15_000,
+    description: 'From the complete body to the answer, at most. `Prefer: wait=N` shortens it.',
+  }),
+  EVENT_MAX_BYTES: Type.Integer({
+    minimum: 256,
+    maximum: 100 * MiB,
+    default: 900_000,
+    description:
+      "One event, as it is stored. Lowered at the start if the topic's max.message.bytes allows less.",
+  }),
+  BODY_MAX_BYTES: Type.Integer({
+    minimum: 256,
+    maximum: 1024 * MiB,
+    default: 10 * MiB,
+    description: 'One request body, decoded. If not set, at most a quarter of BUFFER_MAX_BYTES.',
+  }),
+  SHUTDOWN_DELAY_MS: Type.Integer({
+    ...durationMs,
+    default: 0,
+    description: 'How long to serve on after SIGTERM with readyz 503, until load balancers have noticed.',
+  }),
+  SHUTDOWN_TIMEOUT_MS: Type.Integer({
+    ...durationMs,
+    default: 20_000,
+    description:
+      'How long to settle what was accepted, after that delay. More than PUBLISH_TIMEOUT_MS + 2000.',
+  }),
+});
+
+export type Config = Static<typeof ConfigSchema>;
+type Setting = keyof Config;
+
+/** Everything that is wrong with the environment, at once. */
+export class ConfigError extends Error {
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(
+      `The configuration has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}: ${problems.join('; ')}`,
+    );
+    this.problems = problems;
+  }
+}
+
+/**
+ * Reads the settings. `NAME_FILE` names a file that holds the value of a secret setting `NAME`.
+ * @throws ConfigError with every problem, relations between settings included. Values are not repeated in it.
+ */
+export function readConfig(env: NodeJS.ProcessEnv, memoryLimitBytes = process.constrainedMemory()): Config {
+  const problems: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, schema] of Object.entries(ConfigSchema.properties)) {
+    const text = textOf(name, schema, env, problems);
+    if (text === undefined) {
+      if ('default' in schema) values[name] = schema.default;
+      else if (isRequired(name) && problems.every((problem) => !problem.startsWith(name))) {
+        problems.push(`${name} is not set: ${describe(schema)}`);
+      }
+    } else {
+      const value = parse(schema, text);
+      if (Check(schema, value)) values[name] = value;
+      else problems.push(`${name} ${faultOf(schema, value)}`);
+    }
+  }
+  if (problems.length === 0) {
+    const config = values as Config;
+    fitToMemory(config, env, memoryLimitBytes);
+    problems.push(...relationProblems(config));
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  return values as Config;
+}
+
+/** The brokers of KAFKA_BROKERS. */
+export function brokerAddresses(brokers: string): { host: string; port: number }[] {
+  return brokers.split(',').map((broker) => {
+    const [host = '', port] = broker.split(':');
+    return { host, port: Number(port) };
+  });
+}
+
+/** Names in the environment that look like settings of this service and are none: most likely typing errors. */
+export function unknownSettings(env: NodeJS.ProcessEnv): string[] {
+  const looksLikeOurs = /^(KAFKA|REDIS|BUFFER|PUBLISH|EVENT|BATCH|BODY|AUTH|SHUTDOWN|MANAGEMENT)_/;
+  // Kubernetes adds the addresses of services to the environment of every pod.
+  const isServiceLink = /_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP).*)?$/;
+  const known = new Set<string>(Object.keys(ConfigSchema.properties));
+  return Object.keys(env).filter(
+    (name) => looksLikeOurs.test(name) && !isServiceLink.test(name) && !known.has(name.replace(/_FILE$/, '')),
+  );
+}
+
+/** What was not set shrinks with the memory there is, so that a small container boots and keeps its promises. */
+function fitToMemory(config: Config, env: NodeJS.ProcessEnv, memoryLimitBytes: number): void {
+  if (!env.BUFFER_MAX_BYTES && memoryLimitBytes > 0) {
+    const sixth = Math.max(MiB, Math.floor(memoryLimitBytes / 6));
+    config.BUFFER_MAX_BYTES = Math.min(config.BUFFER_MAX_BYTES, sixth);
+  }
+  if (!env.BODY_MAX_BYTES) {
+    config.BODY_MAX_BYTES = Math.min(config.BODY_MAX_BYTES, Math.floor(config.BUFFER_MAX_BYTES / 4));
+  }
+}
+
+function relationProblems(config: Config): string[] {
+  const problems: string[] = [];
+  if (config.SHUTDOWN_TIMEOUT_MS <= config.PUBLISH_TIMEOUT_MS + 2_000) {
+    problems.push(
+      'SHUTDOWN_TIMEOUT_MS must be more than PUBLISH_TIMEOUT_MS + 2000, or accepted events are cut off',
+    );
+  }
+  if (config.EVENT_MAX_BYTES > config.BODY_MAX_BYTES) {
+    problems.push('EVENT_MAX_BYTES must not be more than BODY_MAX_BYTES');
+  }
+  if (config.BODY_MAX_BYTES > config.BUFFER_MAX_BYTES / 4) {
+    problems.push(
+      'BODY_MAX_BYTES must not be more than a quarter of BUFFER_MAX_BYTES, which is all that arriving bodies may hold',
+    );
+  }
+  if (config.MANAGEMENT_PORT === config.PORT) problems.push('MANAGEMENT_PORT must differ from PORT');
+  return problems;
+}
+
+function textOf(
+  name: string,
+  schema: TSchema,
+  env: NodeJS.ProcessEnv,
+  problems: string[],
+): string | undefined {
+  const file = 'secret' in schema ? env[`${name}_FILE`] : undefined;
+  if (file === undefined || file === '') return env[name] === '' ? undefined : env[name];
+  if (env[name]) {
+    problems.push(`${name} and ${name}_FILE are both set`);
+    return undefined;
+  }
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    problems.push(`${name}_FILE cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    return undefined;
+  }
+}
+
+/** A number or a boolean is written exactly as JSON would; anything else stays text, and the schema refuses it. */
+function parse(schema: TSchema, text: string): unknown {
+  if (Type.IsInteger(schema)) return /^-?\d{1,15}$/.test(text) ? Number(text) : text;
+  if (Type.IsBoolean(schema)) return text === 'true' ? true : text === 'false' ? false : text;
+  return text;
+}
+
+function faultOf(schema: TSchema, value: unknown): string {
+  if ('enum' in schema) return `must be one of ${(schema.enum as string[]).join(', ')}`;
+  if ('examples' in schema) return `must look like ${(schema.examples as string[])[0]}`;
+  return [...Errors(schema, value)].map(({ message }) => message).join(' and ');
+}
+
+function describe(schema: TSchema): string {
+  return 'description' in schema ? String(schema.description) : '';
+}
+
+function isRequired(name: string): boolean {
+  return (ConfigSchema.required as readonly string[]).includes(name as Setting);
+}

@@ -1,0 +1,180 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+const LATENCY_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30];
+
+/** What the service reads when it is scraped, rather than being told at each change. */
+export interface BufferReading {
+  readonly events: number;
+  readonly bytes: number;
+  readonly oldestAgeSeconds: number;
+}
+
+/** How an event ended; `stored_late`: acknowledged after it was answered unknown. */
+export type EventOutcome = 'stored' | 'stored_late' | 'refused' | 'not_stored' | 'unknown';
+
+/** Every metric of the service, as verbs of the domain. Labels are short closed lists, never an id. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #httpRequests = new Histogram({
+    name: 'http_server_request_duration_seconds',
+    help: 'Duration of HTTP server requests, from the headers to the last byte of the answer.',
+    labelNames: ['http_request_method', 'http_route', 'http_response_status_code'] as const,
+    buckets: LATENCY_SECONDS,
+    registers: [this.#registry],
+  });
+  readonly #events = new Counter({
+    name: 'dual_stream_events_total',
+    help: 'Events answered, by outcome: stored, refused, not_stored, unknown; stored_late: acknowledged after it was answered unknown.',
+    labelNames: ['outcome'] as const,
+    registers: [this.#registry],
+  });
+  readonly #publishes = new Histogram({
+    name: 'dual_stream_kafka_publish_duration_seconds',
+    help: 'Time from accepting an event to the acknowledgement of Kafka.',
+    buckets: LATENCY_SECONDS,
+    registers: [this.#registry],
+  });
+  readonly #kafkaRequests = new Histogram({
+    name: 'dual_stream_kafka_request_duration_seconds',
+    help: 'Time from writing a Produce request to its answer.',
+    buckets: LATENCY_SECONDS,
+    registers: [this.#registry],
+  });
+  readonly #kafkaErrors = new Counter({
+    name: 'dual_stream_kafka_errors_total',
+    help: 'Attempts that Kafka did not acknowledge, by partition and attempt: the name of the error code, or connection, timeout, abandoned.',
+    labelNames: ['reason'] as const,
+    registers: [this.#registry],
+  });
+  readonly #batchEvents = new Histogram({
+    name: 'dual_stream_batch_events',
+    help: 'Events in one record batch as it was sent to Kafka.',
+    buckets: [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000],
+    registers: [this.#registry],
+  });
+  readonly #refused = new Counter({
+    name: 'dual_stream_refused_total',
+    help: 'Events and requests answered with a problem, by its code.',
+    labelNames: ['reason'] as const,
+    registers: [this.#registry],
+  });
+  readonly #notifications = new Counter({
+    name: 'dual_stream_redis_notifications_total',
+    help: 'Notifications of stored events: sent, failed (Redis refused or did not answer), dropped (too old, or the queue was full).',
+    labelNames: ['result'] as const,
+    registers: [this.#registry],
+  });
+  readonly #redisPublishes = new Histogram({
+    name: 'dual_stream_redis_publish_duration_seconds',
+    help: 'Time that one pipeline of notifications took in Redis.',
+    buckets: LATENCY_SECONDS,
+    registers: [this.#registry],
+  });
+  readonly #ready = new Gauge({
+    name: 'dual_stream_ready',
+    help: '1 while the dependency can be used, else 0.',
+    labelNames: ['dependency'] as const,
+    registers: [this.#registry],
+  });
+
+  /** A child per label value, looked up once: that is most of what an increment costs. */
+  readonly #eventsBy = {
+    stored: this.#events.labels('stored'),
+    stored_late: this.#events.labels('stored_late'),
+    refused: this.#events.labels('refused'),
+    not_stored: this.#events.labels('not_stored'),
+    unknown: this.#events.labels('unknown'),
+  };
+  readonly #notificationsBy = {
+    sent: this.#notifications.labels('sent'),
+    failed: this.#notifications.labels('failed'),
+    dropped: this.#notifications.labels('dropped'),
+  };
+
+  constructor() {
+    collectDefaultMetrics({ register: this.#registry });
+    // A counter that has not counted yet is still worth seeing: a rate over it needs a first value.
+    for (const counter of [...Object.values(this.#eventsBy), ...Object.values(this.#notificationsBy)]) {
+      counter.inc(0);
+    }
+  }
+
+  /** Reads the buffer's depth at each scrape. */
+  observeBuffer(limits: { bytesMax: number; eventsMax: number }, read: () => BufferReading): void {
+    const registers = [this.#registry];
+    const gauge = (name: string, help: string, value: () => number) =>
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(value());
+        },
+      });
+    gauge('dual_stream_buffer_events', 'Events accepted and not yet settled.', () => read().events);
+    gauge(
+      'dual_stream_buffer_bytes',
+      'Bytes that requests hold, received, queued and in flight.',
+      () => read().bytes,
+    );
+    gauge(
+      'dual_stream_buffer_oldest_age_seconds',
+      'Age of the oldest unsettled event.',
+      () => read().oldestAgeSeconds,
+    );
+    gauge('dual_stream_buffer_events_limit', 'BUFFER_MAX_EVENTS.', () => limits.eventsMax);
+    gauge('dual_stream_buffer_bytes_limit', 'BUFFER_MAX_BYTES.', () => limits.bytesMax);
+  }
+
+  httpRequest(method: string, route: string, status: number, seconds: number): void {
+    this.#httpRequests.observe(
+      { http_request_method: method, http_route: route, http_response_status_code: status },
+      seconds,
+    );
+  }
+
+  eventsSettled(outcome: EventOutcome, count: number): void {
+    this.#eventsBy[outcome].inc(count);
+  }
+
+  publishTook(seconds: number): void {
+    this.#publishes.observe(seconds);
+  }
+
+  kafkaRequestTook(seconds: number): void {
+    this.#kafkaRequests.observe(seconds);
+  }
+
+  kafkaError(reason: string): void {
+    this.#kafkaErrors.inc({ reason });
+  }
+
+  batchSent(events: number): void {
+    this.#batchEvents.observe(events);
+  }
+
+  refused(reason: string, count = 1): void {
+    this.#refused.inc({ reason }, count);
+  }
+
+  notified(result: 'sent' | 'failed' | 'dropped', count: number): void {
+    this.#notificationsBy[result].inc(count);
+  }
+
+  redisPublishTook(seconds: number): void {
+    this.#redisPublishes.observe(seconds);
+  }
+
+  ready(dependency: 'kafka' | 'redis', isReady: boolean): void {
+    this.#ready.set({ dependency }, isReady ? 1 : 0);
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /** The Prometheus text exposition. */
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+}

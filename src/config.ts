@@ -21,6 +21,7 @@ export const ConfigSchema = Type.Object({
   MANAGEMENT_PORT: Type.Optional(
     Type.Integer({
       ...portRange,
+      examples: [9090],
       description:
         'Port of its own for /metrics, the details of /readyz, /docs and /openapi.json. Not set: they are public on PORT.',
     }),
@@ -236,7 +237,7 @@ function parse(schema: TSchema, text: string): unknown {
 
 function faultOf(schema: TSchema, value: unknown): string {
   if ('enum' in schema) return `must be one of ${(schema.enum as string[]).join(', ')}`;
-  if ('examples' in schema) return `must look like ${(schema.examples as string[])[0]}`;
+  if ('pattern' in schema && 'examples' in schema) return `must look like ${(schema.examples as string[])[0]}`;
   return [...Errors(schema, value)].map(({ message }) => message).join(' and ');
 }
 

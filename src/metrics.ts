@@ -77,6 +77,16 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly #replicationFactor = new Gauge({
+    name: 'dual_stream_kafka_topic_replication_factor',
+    help: 'Replication factor of the topic; below 3, losing a broker can lose events.',
+    registers: [this.#registry],
+  });
+  readonly #minInSyncReplicas = new Gauge({
+    name: 'dual_stream_kafka_topic_min_insync_replicas',
+    help: 'min.insync.replicas of the topic; below 2, an acknowledged event may be on one broker only.',
+    registers: [this.#registry],
+  });
   /** A child per label value, looked up once: that is most of what an increment costs. */
   readonly #eventsBy = {
     stored: this.#events.labels('stored'),
@@ -167,6 +177,11 @@ export class Metrics {
 
   ready(dependency: 'kafka' | 'redis', isReady: boolean): void {
     this.#ready.set({ dependency }, isReady ? 1 : 0);
+  }
+
+  topicSettings(settings: { replicationFactor: number; minInSyncReplicas: number }): void {
+    this.#replicationFactor.set(settings.replicationFactor);
+    this.#minInSyncReplicas.set(settings.minInSyncReplicas);
   }
 
   get contentType(): string {

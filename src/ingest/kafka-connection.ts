@@ -63,6 +63,8 @@ export async function openConnection(
     throw error;
   } finally {
     clearTimeout(timer);
+    // After its first answer the queue wakes every millisecond, for ever, to look for throttled requests.
+    for (const { requestQueue } of connectionPool.pool) requestQueue.destroy();
   }
 }
 

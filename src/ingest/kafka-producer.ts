@@ -1,4 +1,3 @@
-import type { Logger } from 'pino';
 import { type KafkaConnection, type KafkaSecurity, openConnection } from './kafka-connection.ts';
 import {
   type BrokerAddress,
@@ -28,8 +27,7 @@ export interface KafkaProducerOptions {
   readonly brokerTimeoutMs: number;
   /** How long we wait for the broker, at most. */
   readonly requestTimeoutMs: number;
-  readonly log: Logger;
-  /** Called with each metadata answer, or with what kept every broker from answering. */
+  /** Called with each metadata answer. */
   readonly onMetadata: (metadata: TopicMetadata) => void;
 }
 

@@ -78,7 +78,7 @@ export class TopicWatch {
       if (fault !== this.#lastFault)
         this.#options.log.warn(
           { topic: this.#options.topic, fault },
-          'cannot read the settings of the topic',
+          'Kafka cannot be asked about the topic yet',
         );
       this.#lastFault = fault;
     }
@@ -121,13 +121,13 @@ export class TopicWatch {
       ],
     });
     const entries = described.resources[0]?.configEntries ?? [];
-    const valueOf = (name: string) =>
+    const numberOf = (name: string) =>
       Number(entries.find(({ configName }) => configName === name)?.configValue);
     const replicas = topics[0]?.partitions.map((partition) => partition.replicas.length) ?? [];
     return {
       replicationFactor: Math.min(...replicas),
-      minInSyncReplicas: valueOf('min.insync.replicas'),
-      messageBytesMax: valueOf('max.message.bytes'),
+      minInSyncReplicas: numberOf('min.insync.replicas'),
+      messageBytesMax: numberOf('max.message.bytes'),
     };
   }
 }

@@ -6,7 +6,6 @@ declare module 'kafkajs/src/network/connectionPool.js' {
   import type { ConnectionOptions } from 'node:tls';
   import type { ISocketFactory, Logger, SASLOptions } from 'kafkajs';
 
-  // oxlint-disable-next-line typescript/no-extraneous-class -- it is only handed on
   class ConnectionPool {
     constructor(options: {
       host: string;
@@ -20,6 +19,8 @@ declare module 'kafkajs/src/network/connectionPool.js' {
       enforceRequestTimeout: boolean;
       logger: Logger;
     });
+    /** Its connections, each with the queue that it would send requests through. */
+    readonly pool: readonly { readonly requestQueue: { destroy(): void } }[];
   }
   // biome-ignore lint/style/noDefaultExport: that is how CommonJS appears here
   export default ConnectionPool;

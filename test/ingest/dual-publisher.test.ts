@@ -112,12 +112,18 @@ describe('DualPublisher', () => {
     });
 
     it('one stuck partition does not hold everything', async () => {
-      const { publish, clock, budget } = await started({ leaders: [1, -1], bytesMax: 100_000 });
+      const { publish, publishAll, clock, budget } = await started({ leaders: [1, -1], bytesMax: 100_000 });
       for (let index = 0; index < 100; index += 1) publish(`stuck${index}`, keyIn(1, 2));
       assert.ok(budget.bytes <= 50_000, `${budget.bytes} bytes are held for the stuck partition`);
       const other = publish('free', keyIn(0, 2));
       await clock.settle();
       assert.equal(other.outcomes, undefined, 'it is under way, not refused');
+      const two = publishAll([event('stuck-a', keyIn(1, 2)), event('stuck-b', keyIn(1, 2))]);
+      assert.deepEqual(
+        two.outcomes?.map(({ status }) => status),
+        ['not_stored', 'not_stored'],
+        'once its lane had no room, a later event of the request has none either',
+      );
     });
 
     it('holds the bytes of an unknown event until its attempt is over', async () => {
@@ -204,6 +210,7 @@ describe('DualPublisher', () => {
       kafka.last.answer();
       await clock.settle();
       assert.equal(answer.calls, 1);
+      assert.equal(answer.outcomes?.[0]?.status, 'unknown');
       assert.deepEqual(notified, ['a']);
       assert.deepEqual(counted, ['unknown', 'stored_late']);
     });
@@ -243,6 +250,18 @@ describe('DualPublisher', () => {
       assert.equal(long.calls, 0);
       await clock.advance(PUBLISH_TIMEOUT_MS + 500 - 2_500);
       assert.equal(long.outcomes?.[0]?.status, 'unknown');
+    });
+
+    it('sends nothing whose deadline passed a moment ago, between two looks at the clock', async () => {
+      const { kafka, publish, clock } = await started();
+      kafka.isConnecting = true;
+      const answer = publish('a', keyIn(0, 1), 1_010);
+      await clock.advance(1_020);
+      assert.equal(answer.calls, 0);
+      kafka.connected();
+      await clock.settle();
+      assert.equal(answer.outcomes?.[0]?.status, 'not_stored');
+      assert.deepEqual(kafka.requests, []);
     });
 
     it('does not send again what has passed its deadline, and does send what has not', async () => {
@@ -288,17 +307,19 @@ describe('DualPublisher', () => {
     it('a new partition count takes effect when the lanes of the old one are empty', async () => {
       const { kafka, publish, clock, lead } = await started();
       const key = keyIn(1, 2);
-      publish('old', key);
+      const old = publish('old', key);
       await clock.settle();
       lead(1, 1);
       const fresh = publish('new', key);
+      kafka.last.lose();
       await clock.advance(300);
-      assert.equal(kafka.requests.length, 1);
+      assert.deepEqual([...kafka.last.records], [[0, ['{"id":"old"}']]], 'the old lane is retried first');
       kafka.last.answer();
       await clock.advance(100);
       assert.deepEqual([...kafka.last.records], [[1, ['{"id":"new"}']]]);
       kafka.last.answer();
       await clock.settle();
+      assert.deepEqual(old.outcomes, [{ status: 'stored', partition: 0, offset: 0 }]);
       assert.deepEqual(fresh.outcomes, [{ status: 'stored', partition: 1, offset: 0 }]);
     });
   });

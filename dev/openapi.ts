@@ -1,0 +1,23 @@
+import pino from 'pino';
+import { stringify } from 'yaml';
+import { buildApp } from '../src/ingest/app.ts';
+import { BufferBudget } from '../src/ingest/buffer-budget.ts';
+import { Metrics } from '../src/metrics.ts';
+
+/** The text of openapi/openapi.yaml, written from the schemas of the routes. */
+export async function openapiYaml(): Promise<string> {
+  const app = await buildApp({
+    publish: () => {},
+    budget: new BufferBudget({ bytesMax: 0, eventsMax: 0 }),
+    metrics: new Metrics(),
+    log: pino({ enabled: false }),
+    limits: { bodyBytesMax: 0, eventBytesMax: () => 0, publishTimeoutMs: 0 },
+    retryAfterSeconds: () => 0,
+    readiness: () => ({ kafka: 'connecting', redis: 'connecting' }),
+    isLeaving: () => false,
+    hasManagementPort: false,
+  });
+  const document = app.swagger();
+  await app.close();
+  return `# Generated from the schemas of the routes by \`npm run generate\`. Do not edit.\n${stringify(document, { lineWidth: 0, aliasDuplicateObjects: false, compat: 'yaml-1.1' })}`;
+}

@@ -1,0 +1,87 @@
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { finished } from 'node:stream/promises';
+import { prettyFactory } from 'pino-pretty';
+import { type Child, describeExit, startChild } from './child.ts';
+import { somebodyAnswers } from './free-port.ts';
+import { type Progress, reportElapsed } from './progress.ts';
+import { pollUntil } from './readiness.ts';
+
+const CLONE_FOLDER = join(import.meta.dirname, '..');
+const READY_TIMEOUT_MS = 60_000;
+/** More than the service takes to settle what it accepted. */
+const STOP_GRACE_MS = 25_000;
+
+export interface Service {
+  /** Where it is reached from here. */
+  readonly url: string;
+  /** How it ended, when all that it had to say has been printed. */
+  readonly exit: Promise<string>;
+  /** Whether it came to be ready; otherwise it has ended, or the time was up. */
+  untilReady(progress: Progress): Promise<'ready' | 'ended' | 'late'>;
+  stop(): Promise<unknown>;
+}
+
+/** Starts the service from its sources, with readable logs. It speaks for itself, also about why it cannot start. */
+export async function startService(env: NodeJS.ProcessEnv): Promise<Service> {
+  const host = reachableHost(env.HOST);
+  const port = env.PORT || '8080';
+  const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  // Whoever answers there now could be taken for the service, in the moment before it finds its port in use.
+  const portNumber = Number(port);
+  const isTaken = portNumber > 0 && portNumber < 65_536 && (await somebodyAnswers(portNumber, host));
+  const child = startChild({
+    command: process.execPath,
+    args: [...QUIET, join('src', 'ingest', 'server.ts')],
+    cwd: CLONE_FOLDER,
+    env,
+    output: 'pipe',
+  });
+  const printed = printOutput(child);
+  return {
+    url,
+    exit: Promise.all([child.exit, printed]).then(([exit]) => describeExit(exit)),
+    untilReady: async (progress) => {
+      const stopReporting = reportElapsed(progress, 'waiting for the service to be ready');
+      const outcome = await pollUntil(async () => !isTaken && (await isReady(url)), child, READY_TIMEOUT_MS);
+      stopReporting();
+      return outcome;
+    },
+    stop: () => child.stop(STOP_GRACE_MS),
+  };
+}
+
+/** kafkajs computes a negative timer before its first request, which newer Nodes mention. It is harmless. */
+const QUIET = ['--disable-warning=TimeoutNegativeWarning'];
+
+/** Log lines are made readable; what is none is printed as it is. */
+async function printOutput({ stdout, stderr }: Child): Promise<void> {
+  if (stdout === null || stderr === null) throw new Error('The service has no output');
+  stderr.pipe(process.stderr, { end: false });
+  const complained = finished(stderr);
+  const readable = prettyFactory({
+    colorize: process.stdout.isTTY && !process.env.NO_COLOR,
+    translateTime: 'SYS:HH:MM:ss.l',
+    ignore: 'pid,hostname',
+    singleLine: true,
+  });
+  for await (const line of createInterface({ input: stdout })) {
+    process.stdout.write(String(readable(line) ?? ''));
+  }
+  await complained;
+}
+
+async function isReady(url: string): Promise<boolean> {
+  try {
+    const { ok } = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(1000) });
+    return ok;
+  } catch {
+    // It does not listen yet.
+    return false;
+  }
+}
+
+function reachableHost(host: string | undefined): string {
+  if (!host || host === '0.0.0.0') return '127.0.0.1';
+  return host === '::' ? '::1' : host;
+}

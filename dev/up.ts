@@ -1,0 +1,130 @@
+import { join } from 'node:path';
+import { tryLock } from './lock.ts';
+import { type Service, startService } from './service.ts';
+import { prepareStack, type StackPart, startKafkaPart, startRedisPart, UP_FOLDER } from './stack.ts';
+import { StartError } from './start-error.ts';
+
+/**
+ * `npm run up`: a real Kafka, a real Redis and the service, from one command. KAFKA_BROKERS and REDIS_URL, when set,
+ * win. Ctrl-C stops the service first, then what was started here, and nothing else.
+ */
+
+/** Two signals closer than this are one: a terminal's Ctrl-C reaches us twice through npm. */
+const REPEATED_SIGNAL_MS = 1000;
+const EXIT_INTERRUPTED = 130;
+
+const { env } = process;
+const parts: StackPart[] = [];
+let service: Service | undefined;
+let isReady = false;
+let stoppingAt: number | undefined;
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    const now = performance.now();
+    if (stoppingAt === undefined) void stop(isReady ? 0 : EXIT_INTERRUPTED);
+    // Whatever still runs ends with us: see child.ts.
+    else if (now - stoppingAt >= REPEATED_SIGNAL_MS) process.exit(EXIT_INTERRUPTED);
+  });
+}
+
+try {
+  await up();
+} catch (error) {
+  if (!(error instanceof StartError)) throw error;
+  process.stderr.write(`up: ${error.message}\n`);
+  await stop(1);
+}
+
+async function up(): Promise<void> {
+  const brokers = env.KAFKA_BROKERS;
+  const redisUrl = env.REDIS_URL || env.REDIS_URL_FILE;
+  if (!brokers || !redisUrl) {
+    const unlock = tryLock(join(UP_FOLDER, 'lock'));
+    if (unlock === undefined)
+      throw new StartError('another `npm run up` is running in this clone; stop that one first');
+    const stack = await prepareStack(say);
+    await Promise.all([
+      brokers ? undefined : startKafkaPart(stack).then(keep),
+      redisUrl ? undefined : startRedisPart(stack).then(keep),
+    ]);
+  }
+  if (stoppingAt !== undefined) return;
+
+  const kafkaAddress = addressOf('Kafka') ?? brokers ?? '';
+  const redisAddress = addressOf('Redis') ?? env.REDIS_URL;
+  say('starting the service');
+  service = await startService({
+    ...env,
+    AUTH_MODE: env.AUTH_MODE || 'none',
+    KAFKA_BROKERS: kafkaAddress,
+    KAFKA_TOPIC_CREATE: env.KAFKA_TOPIC_CREATE || 'true',
+    ...(redisAddress ? { REDIS_URL: redisAddress } : {}),
+  });
+  void service.exit.then((how) => {
+    if (isReady && stoppingAt === undefined)
+      process.stderr.write(`up: the service has ended by itself (${how})\n`);
+    void stop(1);
+  });
+  const outcome = await service.untilReady(say);
+  if (outcome === 'late')
+    throw new StartError(`the service is not ready after 60 s; ${service.url}/readyz says why`);
+  if (outcome === 'ended' || stoppingAt !== undefined) return;
+  isReady = true;
+  printAddresses(service.url, kafkaAddress, withoutPassword(redisAddress ?? '$REDIS_URL'));
+}
+
+/** Stops the service, then what it needs, and exits. Does nothing when that is under way. */
+async function stop(exitCode: number): Promise<void> {
+  if (stoppingAt !== undefined) return;
+  stoppingAt = performance.now();
+  await service?.stop();
+  await service?.exit;
+  if (parts.length > 0) say(`stopping ${parts.map(({ name }) => name).join(' and ')}`);
+  await Promise.all(parts.map((part) => part.stop()));
+  process.exit(exitCode);
+}
+
+function keep(part: StackPart): void {
+  parts.push(part);
+  say(`${part.name} is ready at ${part.address} (${part.how})`);
+  void part.exit.then(() => {
+    if (stoppingAt === undefined) say(`${part.name} has ended by itself; the service goes on without it`);
+  });
+}
+
+function addressOf(name: StackPart['name']): string | undefined {
+  return parts.find((part) => part.name === name)?.address;
+}
+
+function printAddresses(url: string, kafka: string, redis: string): void {
+  const topic = env.KAFKA_TOPIC || 'events';
+  const lines = [
+    '',
+    `  Service   ${url}`,
+    `  API       ${url}/docs`,
+    `  Kafka     ${kafka}, topic ${topic}`,
+    `  Redis     ${redis}, channels events:{source_type}:{source_id}`,
+    '',
+    'Send an event:',
+    '',
+    `  curl -i ${url}/v1/events -H 'content-type: application/json' -d '{"type":"push","source_type":"user","source_id":"octocat","data":{"hello":"world"}}'`,
+    '',
+    'See it arrive, with kcat and redis-cli:',
+    '',
+    `  kcat -b ${kafka} -t ${topic} -C`,
+    `  redis-cli -u ${redis} psubscribe 'events:*'`,
+    '',
+    'Ctrl-C stops it.',
+    '',
+  ];
+  process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+function withoutPassword(url: string): string {
+  return url.replace(/\/\/[^@/]*@/, '//');
+}
+
+function say(line: string): void {
+  process.stdout.write(`up: ${line}\n`);
+}

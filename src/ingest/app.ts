@@ -1,0 +1,64 @@
+import swagger from '@fastify/swagger';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { EventInput } from '../event.ts';
+import type { Metrics } from '../metrics.ts';
+import type { BufferBudget } from './buffer-budget.ts';
+import type { PublishRequest } from './dual-publisher.ts';
+import { eventsRoute } from './events-route.ts';
+import { httpServer } from './http-server.ts';
+import { managementRoutes, type ProbeOptions, probeRoutes, problemPages } from './probe-routes.ts';
+import { ProblemDocument } from './problem.ts';
+import { specification } from './specification.ts';
+
+/** All that HTTP needs from the rest: values and functions, no clients. */
+export interface AppOptions extends ProbeOptions {
+  /** Publishes, and closes the hold that comes with the request. */
+  readonly publish: (request: PublishRequest) => void;
+  readonly retryAfterSeconds: () => number;
+  readonly budget: BufferBudget;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  readonly limits: {
+    readonly bodyBytesMax: number;
+    /** One event as it is stored; may change while the service runs. */
+    readonly eventBytesMax: () => number;
+    readonly publishTimeoutMs: number;
+  };
+  /** Metrics, documents and the details of readiness are left to {@link buildManagementApp}. */
+  readonly hasManagementPort: boolean;
+}
+
+/** The HTTP server of the service, ready to listen. Its `swagger()` is the specification. */
+export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
+  const { limits, metrics, hasManagementPort } = options;
+  const { app, answerProblem, isClosing } = httpServer({ ...options, ...limits });
+  app.addSchema(EventInput).addSchema(ProblemDocument);
+  await app.register(swagger, specification);
+
+  await app.register((scope, _options, done) => {
+    eventsRoute(scope, { ...options, ...limits, answerProblem, isClosing });
+    done();
+  });
+  probeRoutes(app, { ...options, showsDependencies: !hasManagementPort });
+  problemPages(app, answerProblem);
+  if (!hasManagementPort) await managementRoutes(app, { metrics, canTryOut: true });
+
+  await app.ready();
+  return app;
+}
+
+/** The HTTP server of the management port, ready to listen. `document` is the specification of the service. */
+export async function buildManagementApp(options: AppOptions, document: object): Promise<FastifyInstance> {
+  const { limits, metrics } = options;
+  const { app, answerProblem } = httpServer({ ...options, ...limits });
+  app.addSchema(ProblemDocument);
+  await app.register(swagger, { mode: 'static', specification: { document: document as never } }); // it is typed for OpenAPI 3.0
+
+  probeRoutes(app, { ...options, showsDependencies: true });
+  problemPages(app, answerProblem);
+  await managementRoutes(app, { metrics, canTryOut: false });
+
+  await app.ready();
+  return app;
+}

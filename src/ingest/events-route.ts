@@ -1,0 +1,135 @@
+import type { FastifyInstance } from 'fastify';
+import Type from 'typebox';
+import { type ErrorCode, errorRow } from '../errors.ts';
+import { EventId } from '../event.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Outcome, PublishRequest } from './dual-publisher.ts';
+import { readEvent } from './event-reader.ts';
+import type { AnswerProblem } from './problem.ts';
+import { type ReceiveLimits, receiveBody } from './receive-body.ts';
+import { problemResponses, REQUEST_ID_HEADER, REQUEST_ID_PARAMETER } from './specification.ts';
+import { waitPreferenceMs } from './wait-preference.ts';
+
+export interface EventsRouteOptions extends ReceiveLimits {
+  /** Publishes, and closes the hold that comes with the request. */
+  readonly publish: (request: PublishRequest) => void;
+  readonly metrics: Pick<Metrics, 'eventsSettled'>;
+  readonly answerProblem: AnswerProblem;
+  /** One event as it is stored, in bytes. It may change while the service runs. */
+  readonly eventBytesMax: () => number;
+  readonly publishTimeoutMs: number;
+  readonly isClosing: () => boolean;
+}
+
+/** `POST /v1/events`: one event, answered when it is settled (promises P1 and P4). */
+export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions): void {
+  const { publish, metrics, answerProblem, eventBytesMax, publishTimeoutMs, isClosing } = options;
+
+  // Fastify's parsers would read the body under limits of their own. The handler reads it from the socket.
+  scope.removeAllContentTypeParsers();
+  scope.addContentTypeParser(['application/json', '*'], (_request, _body, done) => done(null));
+
+  scope.post('/v1/events', { schema }, async (request, reply) => {
+    if (isClosing()) return notAccepted('shutting-down');
+    const received = await receiveBody(request.raw, options);
+    if (received.status === 'aborted') return void reply.hijack();
+    if (received.status === 'refused') return notAccepted(received.code);
+
+    const { bytes, hold } = received;
+    try {
+      const event = readEvent(bytes, Date.now(), eventBytesMax());
+      if ('code' in event) {
+        hold.close();
+        metrics.eventsSettled('refused', 1);
+        return answerProblem(reply, event);
+      }
+      const waitMs = waitPreferenceMs(request.headers.prefer, publishTimeoutMs);
+      if (waitMs !== undefined) reply.header('preference-applied', `wait=${waitMs / 1000}`);
+      const timeoutMs = waitMs ?? publishTimeoutMs;
+      const [outcome] = await new Promise<readonly Outcome[]>((settled) => {
+        publish({ events: [event], hold, timeoutMs, settled });
+      });
+      const { id } = event;
+      if (outcome?.status !== 'stored')
+        return answerProblem(reply, { code: outcome?.code ?? 'internal-error', id });
+      reply.code(201).header('content-type', 'application/json');
+      return JSON.stringify({ id, status: 'stored', partition: outcome.partition, offset: outcome.offset });
+    } catch (error) {
+      hold.close(); // a bug; what it left open would be lost to all requests that follow
+      throw error;
+    }
+
+    /** The event never got as far as being read, so it is counted here. */
+    function notAccepted(code: ErrorCode): string {
+      metrics.eventsSettled(errorRow(code).retryable ? 'not_stored' : 'refused', 1);
+      return answerProblem(reply, { code });
+    }
+  });
+}
+
+const Stored = Type.Object(
+  {
+    id: EventId,
+    status: Type.Literal('stored'),
+    partition: Type.Integer({ minimum: 0, description: 'The partition of the record in Kafka.' }),
+    offset: Type.Integer({ minimum: 0, description: 'The offset of the record in its partition.' }),
+  },
+  {
+    additionalProperties: false,
+    examples: [{ id: '0198f3a2-6c1e-7b52-9d0e-3f1f6f1f9a01', status: 'stored', partition: 3, offset: 1842 }],
+  },
+);
+
+const schema = {
+  operationId: 'createEvent',
+  tags: ['events'],
+  summary: 'Store one event',
+  description: [
+    'Answers 201 when Kafka has acknowledged the event with acks=all, and never before. The record holds the bytes of the request, with `id` and `time` added where they are absent.',
+    'The body, UTF-8 without a byte order mark, may have BODY_MAX_BYTES (10485760 unless configured), and the event as it is stored EVENT_MAX_BYTES (900000 unless configured or the topic allows less).',
+  ].join('\n\n'),
+  headers: Type.Object({
+    ...REQUEST_ID_PARAMETER,
+    prefer: Type.Optional(
+      Type.String({
+        description:
+          '`wait=N`: wait N whole seconds at most, from 1; the answer then is one about an event that is not stored, or not known to be (RFC 7240). More than PUBLISH_TIMEOUT_MS (15000 unless configured) has no effect.',
+        examples: ['wait=5'],
+      }),
+    ),
+  }),
+  body: { $ref: 'Event#' },
+  response: {
+    201: {
+      description: 'The event is stored: every in-sync replica has it.',
+      headers: {
+        ...REQUEST_ID_HEADER,
+        'preference-applied': { type: 'string', description: '`wait=N`, when Prefer shortened the wait.' },
+      },
+      content: { 'application/json': { schema: Stored } },
+    },
+    ...problemResponses([
+      'malformed-json',
+      'json-too-deep',
+      'duplicate-key',
+      'forbidden-key',
+      'invalid-utf8',
+      'empty-body',
+      'bad-request',
+      'request-timeout',
+      'body-too-large',
+      'event-too-large',
+      'unsupported-media-type',
+      'invalid-event',
+      'headers-too-large',
+      'internal-error',
+      'buffer-full',
+      'kafka-unavailable',
+      'topic-missing',
+      'topic-forbidden',
+      'kafka-refused',
+      'shutting-down',
+      'outcome-unknown',
+    ]),
+  },
+};

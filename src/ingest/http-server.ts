@@ -1,0 +1,153 @@
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
+import type { Logger } from 'pino';
+import type { TSchema } from 'typebox';
+import { Compile } from 'typebox/compile';
+import type { ErrorCode } from '../errors.ts';
+import type { Metrics } from '../metrics.ts';
+import { failureLog } from './failure-log.ts';
+import { PathTable } from './path-table.ts';
+import { type AnswerProblem, problemAnswers } from './problem.ts';
+import { requestId } from './request-id.ts';
+import { SocketErrors } from './socket-errors.ts';
+
+/** Receiving is limited apart from publishing: a request may wait for Kafka longer than it may take to arrive. */
+const HEADERS_TIMEOUT_MS = 5_000;
+const RECEIVE_TIMEOUT_MS = 12_000;
+const CHECK_INTERVAL_MS = 500;
+/** Longer than load balancers keep an idle connection, so that it is never this side that closes first. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+const HEADERS_BYTES_MAX = 16 * 1024;
+const PARAMETER_LENGTH_MAX = 200;
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+export interface HttpServerOptions {
+  readonly log: Logger;
+  readonly metrics: Pick<Metrics, 'refused' | 'httpRequest'>;
+  readonly publishTimeoutMs: number;
+  readonly retryAfterSeconds: () => number;
+}
+
+export interface HttpServer {
+  readonly app: FastifyInstance;
+  readonly answerProblem: AnswerProblem;
+  /** Whether `app.close()` was called: requests that still come in are answered, and should start nothing. */
+  readonly isClosing: () => boolean;
+}
+
+/**
+ * A Fastify instance without routes that keeps what is promised for every route: limits on time and size, a request
+ * id, metrics, and a problem document for whatever is not a success, from the socket up.
+ */
+export function httpServer(options: HttpServerOptions): HttpServer {
+  const { log, metrics } = options;
+  const answerProblem = problemAnswers({ ...options, failed: failureLog(log) });
+  const socketErrors = new SocketErrors(metrics);
+  const paths = new PathTable();
+  let isClosing = false;
+
+  const app = fastify({
+    loggerInstance: log as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    // A logger of its own for each request costs more than it is used: lines that concern one carry its id.
+    childLoggerFactory: (logger) => logger,
+    genReqId: requestId,
+    requestTimeout: RECEIVE_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    connectionTimeout: options.publishTimeoutMs + 5_000,
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: PARAMETER_LENGTH_MAX },
+    http: {
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: CHECK_INTERVAL_MS,
+      maxHeaderSize: HEADERS_BYTES_MAX,
+      requireHostHeader: false, // Node would answer without a document; see onRequest
+    },
+    clientErrorHandler: (error, socket) => socketErrors.answer(error, socket),
+    frameworkErrors: (error, request, reply) => {
+      reply.header('x-request-id', request.id);
+      return answerError(error, request as FastifyRequest, reply as FastifyReply);
+    },
+  });
+  Object.assign(app.server, { httpAllowHalfOpen: true }); // a client may end its side and still read the answer
+  app.server.on('checkExpectation', app.routing); // an expectation we do not know may be ignored (RFC 9110, 10.1.1)
+  app.server.on('connect', (_request, socket) => socketErrors.refuse(socket, 'method-not-allowed'));
+
+  app.setValidatorCompiler(({ schema, httpPart }) => {
+    // A body is judged by its bytes, in its route; the schema on the route is for the specification. Nothing coerces.
+    if (httpPart === 'body') return () => true;
+    const validator = Compile(schema as TSchema);
+    return (value) =>
+      validator.Check(value) || { error: new ParameterFault(`${httpPart} does not fit its schema`) };
+  });
+  app.setSerializerCompiler(() => JSON.stringify);
+
+  app.addHook('onRoute', ({ url, method }) => paths.add(url, [method].flat()));
+  app.addHook('onRequest', (request, reply, done) => {
+    socketErrors.began(request.raw, reply.raw);
+    reply.header('x-request-id', request.id);
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
+      reply.send(answerProblem(reply, { code: 'bad-request' }));
+    } else {
+      done();
+    }
+  });
+  app.addHook('preClose', (done) => {
+    isClosing = true;
+    done();
+  });
+  app.addHook('onSend', (request, reply, _payload, done) => {
+    // Node closes idle connections only; one that is in use would be kept, and kept waiting for.
+    if (isClosing && socketErrors.isLatest(request.raw, reply.raw)) reply.header('connection', 'close');
+    done();
+  });
+  app.addHook('onResponse', (request, reply, done) => {
+    const method = METHODS.has(request.method) ? request.method : '_OTHER';
+    const route = request.routeOptions.url ?? 'unmatched';
+    metrics.httpRequest(method, route, reply.statusCode, reply.elapsedTime / 1000);
+    done();
+  });
+
+  app.setNotFoundHandler((request, reply) => {
+    const methods = paths.methodsOf(request.url);
+    if (methods === undefined || methods.includes(request.method)) {
+      return reply.send(answerProblem(reply, { code: 'not-found' }));
+    }
+    reply.header('allow', methods.join(', '));
+    if (request.method === 'OPTIONS') return reply.code(204).send();
+    return reply.send(answerProblem(reply, { code: 'method-not-allowed' }));
+  });
+  app.setErrorHandler<FastifyError>(answerError);
+
+  function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const code = codeOf(error);
+    if (code === 'internal-error')
+      log.error({ err: error, request_id: request.id }, 'a fault of this service');
+    return reply.send(answerProblem(reply, { code }));
+  }
+
+  return { app, answerProblem, isClosing: () => isClosing };
+}
+
+class ParameterFault extends Error {}
+
+/** The code for an error that Fastify raises, or that was thrown and then is a bug. */
+function codeOf(error: FastifyError): ErrorCode {
+  if (error instanceof ParameterFault) return 'invalid-request';
+  switch (error.code) {
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return 'unsupported-media-type';
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return 'uri-too-long';
+    case 'FST_ERR_BAD_URL':
+      return 'bad-request';
+    default:
+      return 'internal-error';
+  }
+}

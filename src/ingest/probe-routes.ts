@@ -1,0 +1,161 @@
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+import Type from 'typebox';
+import { type ErrorCode, errorRow, errors } from '../errors.ts';
+import type { Metrics } from '../metrics.ts';
+import type { KafkaState } from './availability.ts';
+import type { AnswerProblem } from './problem.ts';
+import type { RedisState } from './redis-connection.ts';
+import { problemResponses, REQUEST_ID_HEADER } from './specification.ts';
+
+export interface ProbeOptions {
+  /** The state of each dependency, in its own words. */
+  readonly readiness: () => { readonly kafka: KafkaState; readonly redis: RedisState };
+  /** Not ready any more, because the service is about to stop. */
+  readonly isLeaving: () => boolean;
+}
+
+/** The probes of an orchestrator. `showsDependencies`: false where strangers may ask. */
+export function probeRoutes(
+  app: FastifyInstance,
+  { readiness, isLeaving, showsDependencies }: ProbeOptions & { showsDependencies: boolean },
+): void {
+  app.get('/livez', { schema: livezSchema }, (_request, reply) => reply.send({ status: 'alive' }));
+  app.get('/readyz', { schema: readyzSchema }, (_request, reply) => {
+    const dependencies = readiness();
+    const status = isLeaving() ? 'leaving' : statusOf(dependencies);
+    reply.code(status === 'ready' || status === 'degraded' ? 200 : 503);
+    return reply.send(showsDependencies ? { status, dependencies } : { status });
+  });
+}
+
+/** Redis is best effort: without it events are stored all the same. */
+function statusOf({
+  kafka,
+  redis,
+}: ReturnType<ProbeOptions['readiness']>): 'ready' | 'degraded' | 'unavailable' {
+  if (kafka !== 'available') return 'unavailable';
+  return redis === 'up' ? 'ready' : 'degraded';
+}
+
+/** The pages that the member `type` of a problem points to. */
+export function problemPages(app: FastifyInstance, answerProblem: AnswerProblem): void {
+  app.get<{ Params: { code: string } }>(
+    '/problems/:code',
+    { schema: problemPageSchema },
+    (request, reply) => {
+      const { code } = request.params;
+      if (!Object.hasOwn(errors, code)) return reply.send(answerProblem(reply, { code: 'not-found' }));
+      const { title, status, retryable, explanation } = errorRow(code as ErrorCode);
+      const advice = retryable
+        ? 'Sending it again can succeed.'
+        : 'Sending it again unchanged cannot succeed.';
+      return reply
+        .type('text/plain; charset=utf-8')
+        .send(`${code}: ${title}\n\nHTTP status ${status}. ${advice}\n\n${explanation}\n`);
+    },
+  );
+}
+
+/** What operators and developers read: metrics, the specification and a page to browse it. */
+export async function managementRoutes(
+  app: FastifyInstance,
+  options: { metrics: Pick<Metrics, 'contentType' | 'text'>; canTryOut: boolean },
+): Promise<void> {
+  const hidden = { schema: { hide: true } };
+  app.get('/metrics', hidden, async (_request, reply) => {
+    reply.type(options.metrics.contentType);
+    return options.metrics.text();
+  });
+  app.get('/openapi.json', hidden, (_request, reply) => reply.send(app.swagger()));
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: DOCS_CSP,
+    uiConfig: {
+      // Nothing is fetched from elsewhere, and nothing is shown to others.
+      validatorUrl: null,
+      ...(!options.canTryOut && { supportedSubmitMethods: [] }),
+    },
+  });
+}
+
+const DOCS_CSP =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const livezSchema = {
+  operationId: 'getLiveness',
+  tags: ['probes'],
+  summary: 'Whether the process can serve',
+  description: 'Never looks at a dependency.',
+  response: {
+    200: {
+      description: 'It can.',
+      headers: REQUEST_ID_HEADER,
+      content: {
+        'application/json': {
+          schema: Type.Object({ status: Type.Literal('alive') }, { examples: [{ status: 'alive' }] }),
+        },
+      },
+    },
+  },
+};
+
+const readinessContent = (status: string, kafka: KafkaState, redis: RedisState) => ({
+  'application/json': {
+    schema: Type.Object(
+      {
+        status: Type.Enum(['ready', 'degraded', 'unavailable', 'leaving']),
+        dependencies: Type.Optional(
+          Type.Object(
+            {
+              kafka: Type.Enum(['connecting', 'available', 'unavailable'] satisfies KafkaState[]),
+              redis: Type.Enum(['connecting', 'up', 'down', 'closed'] satisfies RedisState[]),
+            },
+            { description: 'Shown on the management port only, where there is one.' },
+          ),
+        ),
+      },
+      { examples: [{ status, dependencies: { kafka, redis } }] },
+    ),
+  },
+});
+
+const readyzSchema = {
+  operationId: 'getReadiness',
+  tags: ['probes'],
+  summary: 'Whether events can be stored now',
+  response: {
+    200: {
+      description: 'They can: `ready`, or `degraded` while subscribers on Redis are not told.',
+      headers: REQUEST_ID_HEADER,
+      content: readinessContent('degraded', 'available', 'down'),
+    },
+    503: {
+      description:
+        'They cannot: `unavailable` before the first contact with Kafka and while Kafka takes nothing, `leaving` when the instance is about to stop.',
+      headers: REQUEST_ID_HEADER,
+      content: readinessContent('unavailable', 'unavailable', 'up'),
+    },
+  },
+};
+
+const problemPageSchema = {
+  operationId: 'explainProblem',
+  tags: ['problems'],
+  summary: 'Explain a problem code',
+  params: Type.Object({
+    code: Type.String({
+      description: 'The code of a problem.',
+      maxLength: 200,
+      examples: ['kafka-unavailable'],
+    }),
+  }),
+  response: {
+    200: {
+      description: 'The explanation, as text.',
+      headers: REQUEST_ID_HEADER,
+      content: { 'text/plain': { schema: Type.String() } },
+    },
+    ...problemResponses(['not-found', 'uri-too-long']),
+  },
+};

@@ -1,0 +1,92 @@
+import type { FastifyReply } from 'fastify';
+import Type from 'typebox';
+import { type ErrorCode, errorRow, errors } from '../errors.ts';
+import type { Fault } from '../event.ts';
+
+/** What goes into an answer other than success, beside its row in the table of codes. Never what was sent. */
+export interface Problem {
+  readonly code: ErrorCode;
+  /** The id of the event it is about, when it is known. */
+  readonly id?: string;
+  readonly errors?: readonly Fault[];
+}
+
+export const PROBLEM_CONTENT_TYPE = 'application/problem+json';
+
+const codes = Object.keys(errors) as ErrorCode[];
+
+export const ProblemDocument = Type.Object(
+  {
+    type: Type.String({ format: 'uri-reference', description: 'A page that explains the code.' }),
+    title: Type.String({ description: 'A summary that is the same for every problem of this code.' }),
+    status: Type.Integer({ minimum: 400, maximum: 599, description: 'The HTTP status.' }),
+    detail: Type.String({ description: 'What it means and what to do next.' }),
+    code: Type.Enum(codes, { description: 'What programs should decide by.' }),
+    retryable: Type.Boolean({
+      description: 'Whether sending the same again, with the same id, can succeed.',
+    }),
+    request_id: Type.String({ description: 'Names the request in the log; also the header X-Request-Id.' }),
+    id: Type.Optional(Type.String({ description: 'The id of the event, when it is known.' })),
+    errors: Type.Optional(
+      Type.Array(
+        Type.Object({
+          pointer: Type.String({ description: 'Where the fault is (JSON pointer, RFC 6901).' }),
+          detail: Type.String({ description: 'The rule that is broken.' }),
+        }),
+        { description: 'All faults of what was sent.' },
+      ),
+    ),
+  },
+  {
+    $id: 'Problem',
+    description: 'An error (RFC 9457).',
+    examples: [
+      {
+        type: '/problems/kafka-unavailable',
+        title: errors['kafka-unavailable'].title,
+        status: errors['kafka-unavailable'].status,
+        detail: errors['kafka-unavailable'].explanation,
+        code: 'kafka-unavailable',
+        retryable: true,
+        request_id: 'k3x9q2-1f',
+        id: '0198f3a2-6c1e-7b52-9d0e-3f1f6f1f9a01',
+      },
+    ],
+  },
+);
+
+/** The problem document, as text. */
+export function problemText({ code, id, errors: faults }: Problem, requestId: string): string {
+  const { status, title, explanation, retryable } = errorRow(code);
+  return JSON.stringify({
+    type: `/problems/${code}`,
+    title,
+    status,
+    detail: explanation,
+    code,
+    retryable,
+    request_id: requestId,
+    id,
+    errors: faults,
+  });
+}
+
+/** Sets status and headers of an answer that is a problem, and returns its body for the caller to send. */
+export type AnswerProblem = (reply: FastifyReply, problem: Problem) => string;
+
+export function problemAnswers(options: {
+  metrics: { refused(code: ErrorCode): void };
+  /** Told of each answer with a status from 500 on. */
+  failed: (code: ErrorCode, requestId: string) => void;
+  retryAfterSeconds: () => number;
+}): AnswerProblem {
+  return (reply, problem) => {
+    const { status } = errorRow(problem.code);
+    const requestId = reply.request.id;
+    options.metrics.refused(problem.code);
+    if (status >= 500) options.failed(problem.code, requestId);
+    reply.code(status).header('content-type', PROBLEM_CONTENT_TYPE);
+    if (status === 503) reply.header('retry-after', options.retryAfterSeconds());
+    return problemText(problem, requestId);
+  };
+}

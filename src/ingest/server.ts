@@ -1,0 +1,236 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Logger, pino } from 'pino';
+import { brokerAddresses, type Config, ConfigError, readConfig, unknownSettings } from '../config.ts';
+import { Metrics } from '../metrics.ts';
+import { buildApp, buildManagementApp } from './app.ts';
+import { BufferBudget } from './buffer-budget.ts';
+import { DualPublisher, type PublishRequest } from './dual-publisher.ts';
+import { KafkaProducer } from './kafka-producer.ts';
+import { kafkaClient, type TopicSettings, TopicWatch } from './kafka-topic.ts';
+import type { Clock } from './lanes.ts';
+import { BATCH_HEADER_BYTES, RECORD_OVERHEAD_BYTES_MAX } from './record-batch.ts';
+import { RedisNotifier } from './redis-notifier.ts';
+
+/** Kafka's own patience, shorter than ours, so that it is Kafka that answers (ARCHITECTURE.md, timing). */
+const BROKER_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 11_000;
+const NOTIFIER_CLOSE_MS = 1_000;
+/** A batch never needs to be larger than this to be efficient, whatever the topic allows. */
+const BATCH_BYTES_MAX = 1_000_000;
+const BATCH_RECORDS_MAX = 10_000;
+/** A source_id has 256 code points of up to four bytes. */
+const KEY_BYTES_MAX = 1_024;
+/** Two signals closer than this are one: a terminal's Ctrl-C reaches us twice through npm. */
+const REPEATED_SIGNAL_MS = 1_000;
+
+const clock: Clock = {
+  now: () => performance.now(),
+  every(ms, callback) {
+    const timer = setInterval(callback, ms);
+    return () => clearInterval(timer);
+  },
+  soon: (callback) => void setImmediate(callback),
+};
+
+export interface Server {
+  /** Where it listens, e.g. `http://127.0.0.1:8080`. */
+  readonly address: string;
+  /** Not ready any more, but serving on: load balancers are given time to notice. */
+  leave(): void;
+  /** Stops as promise P7 says. Returns how many accepted events were left unsettled. */
+  close(): Promise<number>;
+}
+
+/**
+ * Builds the service, top to bottom, and starts it. It listens at once and keeps trying to reach Kafka and Redis.
+ * @throws Error when an address cannot be listened on; nothing is left running then.
+ */
+export async function startServer(config: Config, log: Logger): Promise<Server> {
+  const metrics = new Metrics();
+  const budget = new BufferBudget({ bytesMax: config.BUFFER_MAX_BYTES, eventsMax: config.BUFFER_MAX_EVENTS });
+  let topic: TopicSettings | undefined;
+  let isLeaving = false;
+
+  const notifier = new RedisNotifier({
+    redis: { mode: 'standalone', url: config.REDIS_URL },
+    log: log.child({ part: 'redis' }),
+    metrics,
+    onState: (isUp) => metrics.ready('redis', isUp),
+  });
+
+  const bootstrap = brokerAddresses(config.KAFKA_BROKERS);
+  const kafkaLog = log.child({ part: 'kafka' });
+  const { kafka, security } = kafkaClient({
+    brokers: bootstrap,
+    clientId: config.KAFKA_CLIENT_ID,
+    log: kafkaLog,
+  });
+  const producer = new KafkaProducer({
+    bootstrap,
+    security,
+    topic: config.KAFKA_TOPIC,
+    compression: config.KAFKA_COMPRESSION,
+    brokerTimeoutMs: BROKER_TIMEOUT_MS,
+    requestTimeoutMs: REQUEST_TIMEOUT_MS,
+    onMetadata: (metadata) => publisher.lanes.update(metadata, topic?.minInSyncReplicas ?? 1),
+  });
+  const refreshMetadata = () => {
+    void producer.refreshMetadata().then((fault) => {
+      if (fault !== undefined) kafkaLog.debug({ fault }, 'no metadata');
+    });
+  };
+  const publisher: DualPublisher = new DualPublisher({
+    clock,
+    random: Math.random,
+    batchLimits: () => ({
+      bytesMax: Math.min(BATCH_BYTES_MAX, (topic?.messageBytesMax ?? BATCH_BYTES_MAX) - BATCH_HEADER_BYTES),
+      recordsMax: BATCH_RECORDS_MAX,
+    }),
+    publishTimeoutMs: config.PUBLISH_TIMEOUT_MS,
+    send: (leader, channel, take) => producer.send(leader, channel, take),
+    release: (leader, channel) => producer.release(leader, channel),
+    refreshMetadata,
+    notify: (event) => notifier.notify(event),
+    onState: (state) => {
+      metrics.ready('kafka', state === 'available');
+      if (state === 'available') kafkaLog.info('Kafka is available');
+      else kafkaLog.error('Kafka is unavailable: events are refused until it answers again');
+    },
+    onTrouble: (isTroubled, failingPartitions, reason) => {
+      if (isTroubled)
+        kafkaLog.warn({ failingPartitions, reason }, 'Kafka does not take some events; retrying');
+      else kafkaLog.info('Kafka takes every event again');
+    },
+    budget,
+    metrics,
+  });
+  metrics.ready('kafka', false);
+  metrics.observeBuffer(budget.limits, () => ({
+    events: budget.events,
+    bytes: budget.bytes,
+    oldestAgeSeconds: publisher.lanes.oldestAgeMs / 1_000,
+  }));
+
+  const topicWatch = new TopicWatch({
+    kafka,
+    topic: config.KAFKA_TOPIC,
+    createWithPartitions: config.KAFKA_TOPIC_CREATE ? config.KAFKA_TOPIC_PARTITIONS : undefined,
+    log: kafkaLog,
+    onSettings: (settings) => {
+      if (JSON.stringify(settings) !== JSON.stringify(topic)) warnOfWeakTopic(settings, kafkaLog);
+      topic = settings;
+      if (publisher.lanes.state !== 'available') refreshMetadata();
+      metrics.topicSettings(settings);
+    },
+  });
+
+  const appOptions = {
+    publish: (request: PublishRequest) => publisher.publish(request),
+    retryAfterSeconds: () => publisher.retryAfterSeconds(),
+    budget,
+    metrics,
+    log,
+    limits: {
+      bodyBytesMax: config.BODY_MAX_BYTES,
+      publishTimeoutMs: config.PUBLISH_TIMEOUT_MS,
+      eventBytesMax: () => Math.min(config.EVENT_MAX_BYTES, largestEvent(topic)),
+    },
+    readiness: () => ({ kafka: publisher.lanes.state, redis: notifier.state }),
+    isLeaving: () => isLeaving,
+    hasManagementPort: config.MANAGEMENT_PORT !== undefined,
+  };
+  const app = await buildApp(appOptions);
+  const management =
+    config.MANAGEMENT_PORT === undefined ? undefined : await buildManagementApp(appOptions, app.swagger());
+
+  const close = async (): Promise<number> => {
+    isLeaving = true;
+    const giveUpAt = clock.now() + config.SHUTDOWN_TIMEOUT_MS;
+    await Promise.race([app.close(), delay(config.SHUTDOWN_TIMEOUT_MS, undefined, { ref: false })]);
+    const unsettled = await publisher.close(Math.max(0, giveUpAt - clock.now()));
+    topicWatch.close();
+    await producer.close();
+    await notifier.close(NOTIFIER_CLOSE_MS);
+    await management?.close();
+    return unsettled;
+  };
+  try {
+    const address = await app.listen({ host: config.HOST, port: config.PORT });
+    if (management && config.MANAGEMENT_PORT) {
+      await management.listen({ host: config.HOST, port: config.MANAGEMENT_PORT });
+    } else {
+      log.warn('MANAGEMENT_PORT is not set: /metrics, /docs and the details of /readyz are public on PORT');
+    }
+    return { address, leave: () => (isLeaving = true), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The largest event that the topic takes, as far as its settings are known. */
+function largestEvent(topic: TopicSettings | undefined): number {
+  if (topic === undefined) return Number.POSITIVE_INFINITY;
+  return topic.messageBytesMax - BATCH_HEADER_BYTES - RECORD_OVERHEAD_BYTES_MAX - KEY_BYTES_MAX;
+}
+
+function warnOfWeakTopic({ replicationFactor, minInSyncReplicas }: TopicSettings, log: Logger): void {
+  if (replicationFactor >= 3 && minInSyncReplicas >= 2) return;
+  log.warn(
+    { replicationFactor, minInSyncReplicas },
+    'the topic can lose acknowledged events when one broker is lost: use replication factor 3 and min.insync.replicas 2',
+  );
+}
+
+/** The program: settings from the environment, signals, and an exit code that tells how it went. */
+async function main(): Promise<void> {
+  const config = configOrExit();
+  const log = pino({ level: config.LOG_LEVEL });
+  process.on('uncaughtException', (error, origin) => {
+    log.fatal({ err: error, origin }, 'a fault in this service; it stops');
+    process.exit(1);
+  });
+  const unknown = unknownSettings(process.env);
+  if (unknown.length > 0) log.warn({ unknown }, 'these look like settings, but are not');
+
+  const server = await startServer(config, log).catch((error: NodeJS.ErrnoException & { port?: number }) => {
+    const why = error.code === 'EADDRINUSE' ? `port ${error.port} is in use` : error.message;
+    exitWith(`cannot listen on ${config.HOST}: ${why}`);
+  });
+  log.info({ address: server.address, topic: config.KAFKA_TOPIC }, 'listening');
+
+  let signalledAt: number | undefined;
+  const stop = async (signal: string) => {
+    const now = performance.now();
+    if (signalledAt !== undefined) {
+      if (now - signalledAt >= REPEATED_SIGNAL_MS) process.exit(1);
+      return;
+    }
+    signalledAt = now;
+    log.info({ signal, delayMs: config.SHUTDOWN_DELAY_MS }, 'stopping');
+    server.leave();
+    await delay(config.SHUTDOWN_DELAY_MS);
+    const unsettled = await server.close();
+    if (unsettled === 0) log.info('stopped; everything that was accepted is settled');
+    else log.error({ unsettled }, 'stopped; some accepted events are not settled');
+    process.exit(unsettled === 0 ? 0 : 1);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal));
+}
+
+function configOrExit(): Config {
+  try {
+    return readConfig(process.env);
+  } catch (error) {
+    if (error instanceof ConfigError) exitWith(...error.problems);
+    throw error;
+  }
+}
+
+/** Says why, a line each, where a person looks, and ends. */
+function exitWith(...reasons: readonly string[]): never {
+  for (const reason of reasons) process.stderr.write(`dual-stream: ${reason}\n`);
+  process.exit(1);
+}
+
+if (import.meta.main) await main();

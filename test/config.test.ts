@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { brokerAddresses, ConfigError, readConfig, unknownSettings } from '../src/config.ts';
+
+const enough = { AUTH_MODE: 'none', KAFKA_BROKERS: '127.0.0.1:9092', REDIS_URL: 'redis://127.0.0.1:6379' };
+const NO_LIMIT = 0;
+const MiB = 1024 * 1024;
+
+describe('configuration', () => {
+  let folder: string;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'config-'));
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  it('needs three settings and has a default for every other', () => {
+    const config = readConfig(enough, NO_LIMIT);
+    assert.equal(config.PORT, 8080);
+    assert.equal(config.HOST, '127.0.0.1', 'not open to the network unless someone says so');
+    assert.equal(config.MANAGEMENT_PORT, undefined);
+    assert.equal(config.BUFFER_MAX_BYTES, 64 * MiB);
+  });
+
+  it('lists every problem at once, by name, without repeating a value', () => {
+    const problems = problemsOf({
+      ...enough,
+      PORT: '80.5',
+      LOG_LEVEL: 'loud',
+      KAFKA_BROKERS: 'no-port',
+      REDIS_URL: 'http://user:canary-password@redis',
+      KAFKA_TOPIC_CREATE: 'yes',
+      PUBLISH_TIMEOUT_MS: '',
+      BUFFER_MAX_EVENTS: '-1',
+    });
+    assert.deepEqual(
+      problems.map((problem) => problem.split(' ')[0]),
+      ['PORT', 'LOG_LEVEL', 'KAFKA_BROKERS', 'KAFKA_TOPIC_CREATE', 'REDIS_URL', 'BUFFER_MAX_EVENTS'],
+    );
+    assert.ok(!problems.join().includes('canary'));
+  });
+
+  it('has no default for AUTH_MODE, so that open is a decision, and refuses a mode that is not there', () => {
+    assert.match(problemsOf({ ...enough, AUTH_MODE: undefined }).join(), /^AUTH_MODE is not set/);
+    assert.match(problemsOf({ ...enough, AUTH_MODE: 'jwt' }).join(), /^AUTH_MODE must be one of none$/);
+  });
+
+  it('checks the relations between settings', () => {
+    assert.match(
+      problemsOf({ ...enough, PUBLISH_TIMEOUT_MS: '18000' }).join(),
+      /SHUTDOWN_TIMEOUT_MS must be more/,
+    );
+    assert.match(
+      problemsOf({ ...enough, EVENT_MAX_BYTES: '2000', BODY_MAX_BYTES: '1000' }).join(),
+      /EVENT_MAX_BYTES/,
+    );
+    assert.match(problemsOf({ ...enough, BODY_MAX_BYTES: '20000000' }).join(), /quarter of BUFFER_MAX_BYTES/);
+    assert.match(problemsOf({ ...enough, MANAGEMENT_PORT: '8080' }).join(), /must differ from PORT/);
+  });
+
+  it('fits the buffer into a small memory limit, and the body into the buffer', () => {
+    const config = readConfig(enough, 96 * MiB);
+    assert.equal(config.BUFFER_MAX_BYTES, 16 * MiB);
+    assert.equal(config.BODY_MAX_BYTES, 4 * MiB);
+    assert.equal(
+      readConfig({ ...enough, BUFFER_MAX_BYTES: String(48 * MiB) }, 96 * MiB).BUFFER_MAX_BYTES,
+      48 * MiB,
+    );
+  });
+
+  it('reads a secret from a file, but not from two places', () => {
+    const file = join(folder, 'redis-url');
+    writeFileSync(file, 'rediss://user:pass@redis:6380\n');
+    const { REDIS_URL: _, ...rest } = enough;
+    assert.equal(
+      readConfig({ ...rest, REDIS_URL_FILE: file }, NO_LIMIT).REDIS_URL,
+      'rediss://user:pass@redis:6380',
+    );
+    assert.match(problemsOf({ ...enough, REDIS_URL_FILE: file }).join(), /both set/);
+    assert.deepEqual(problemsOf({ ...rest, REDIS_URL_FILE: join(folder, 'none') }), [
+      'REDIS_URL_FILE cannot be read (ENOENT)',
+    ]);
+  });
+
+  it('names what looks like a setting and is none, but not what Kubernetes adds', () => {
+    const env = {
+      ...enough,
+      KAFKA_BROKER: 'x',
+      REDIS_URL_FILE: 'x',
+      KAFKA_PORT: 'tcp://10.0.0.1:9092',
+      REDIS_SERVICE_HOST: '10.0.0.2',
+      KAFKA_PORT_9092_TCP_ADDR: '10.0.0.1',
+    };
+    assert.deepEqual(unknownSettings(env), ['KAFKA_BROKER']);
+  });
+
+  it('reads a list of brokers', () => {
+    assert.deepEqual(brokerAddresses('a:1,b.example:9092'), [
+      { host: 'a', port: 1 },
+      { host: 'b.example', port: 9092 },
+    ]);
+  });
+});
+
+function problemsOf(env: NodeJS.ProcessEnv): readonly string[] {
+  try {
+    readConfig(env, NO_LIMIT);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+}

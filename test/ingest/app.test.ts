@@ -1,0 +1,628 @@
+import assert from 'node:assert/strict';
+import type { AddressInfo } from 'node:net';
+import { after, beforeEach, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
+import { pino } from 'pino';
+import { errors } from '../../src/errors.ts';
+import { type AppOptions, buildApp, buildManagementApp } from '../../src/ingest/app.ts';
+import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
+import type { Outcome, PublishRequest } from '../../src/ingest/dual-publisher.ts';
+import { Metrics } from '../../src/metrics.ts';
+import { RawClient } from '../raw-client.ts';
+
+const EVENT = '{"id":"e1","type":"t","source_type":"user","source_id":"octocat"}';
+const STORED: Outcome = { status: 'stored', partition: 3, offset: 42 };
+const JSON_TYPE = { 'content-type': 'application/json' };
+
+const MiB = 1024 * 1024;
+let budget: BufferBudget;
+let metrics: Metrics;
+let logged: Record<string, unknown>[];
+let published: PublishRequest[];
+/** What the publisher does with a request; as the real one, it closes the hold. */
+let outcome: Outcome | 'pending' | 'throw';
+let options: AppOptions;
+let app: FastifyInstance;
+const opened: FastifyInstance[] = [];
+
+beforeEach(async () => {
+  budget = new BufferBudget({ bytesMax: 64 * MiB, eventsMax: 100 });
+  metrics = new Metrics();
+  logged = [];
+  published = [];
+  outcome = STORED;
+  options = {
+    publish(request) {
+      if (outcome === 'throw') throw new Error('SECRET of the publisher');
+      published.push(request);
+      if (outcome !== 'pending') settle(request, outcome);
+    },
+    retryAfterSeconds: () => 7,
+    budget,
+    metrics,
+    log: pino({ level: 'debug' }, { write: (line) => void logged.push(JSON.parse(line)) }),
+    limits: { bodyBytesMax: MiB, eventBytesMax: () => 900_000, publishTimeoutMs: 15_000 },
+    readiness: () => ({ kafka: 'available', redis: 'up' }),
+    isLeaving: () => false,
+    hasManagementPort: false,
+  };
+  app = await open(options);
+});
+after(() => Promise.all(opened.map((instance) => instance.close())));
+
+async function open(appOptions: AppOptions): Promise<FastifyInstance> {
+  const instance = await buildApp(appOptions);
+  opened.push(instance);
+  return instance;
+}
+
+function settle(request: PublishRequest, result: Outcome): void {
+  request.hold.close();
+  request.settled(request.events.map(() => result));
+}
+
+async function listen(): Promise<number> {
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  return (app.server.address() as AddressInfo).port;
+}
+
+const post = (payload: string | Buffer = EVENT, headers: Record<string, string> = JSON_TYPE) =>
+  app.inject({ method: 'POST', url: '/v1/events', headers, payload });
+
+const rawPost = (body = EVENT, headers = 'Content-Type: application/json\r\n') =>
+  `POST /v1/events HTTP/1.1\r\nHost: a\r\n${headers}Content-Length: ${body.length}\r\n\r\n${body}`;
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await delay(1);
+}
+
+async function counted(metric: string): Promise<number> {
+  const line = (await metrics.text()).split('\n').find((text) => text.startsWith(`${metric} `));
+  return Number(line?.split(' ')[1] ?? 0);
+}
+
+describe('POST /v1/events', () => {
+  it('P1: answers 201 with the position, and not before the event is settled', async () => {
+    outcome = 'pending';
+    let isAnswered = false;
+    const answer = post().then((response) => {
+      isAnswered = true;
+      return response;
+    });
+    await until(() => published.length === 1);
+    await delay(30);
+    assert.equal(isAnswered, false);
+
+    settle(published[0] as PublishRequest, STORED);
+    const response = await answer;
+    assert.equal(response.statusCode, 201);
+    assert.equal(response.headers['content-type'], 'application/json');
+    assert.deepEqual(response.json(), { id: 'e1', status: 'stored', partition: 3, offset: 42 });
+  });
+
+  it('publishes what was sent, for as long as the publish timeout', async () => {
+    await post(`  ${EVENT.replace('"id":"e1",', '')}`);
+    const { events, timeoutMs } = published[0] as PublishRequest;
+    const [event] = events;
+    assert.equal(timeoutMs, 15_000);
+    assert.equal(events.length, 1);
+    assert.match(event?.head ?? '', /^\{"id":"[0-9a-f-]{36}","time":"20..-..-..T..:..:..\....Z",$/);
+    assert.equal(event?.tail.toString(), '"type":"t","source_type":"user","source_id":"octocat"}');
+  });
+
+  const outcomes: [Outcome, number, string | undefined][] = [
+    [{ status: 'refused', code: 'event-too-large' }, 413, undefined],
+    [{ status: 'not_stored', code: 'kafka-unavailable' }, 503, '7'],
+    [{ status: 'not_stored', code: 'topic-forbidden' }, 503, '7'],
+    [{ status: 'unknown', code: 'outcome-unknown' }, 504, undefined],
+  ];
+  for (const [result, status, retryAfter] of outcomes) {
+    const code = 'code' in result ? result.code : '';
+    it(`P4: answers ${status} ${code} with the id, and counts it once`, async () => {
+      outcome = result;
+      const response = await post();
+      assert.equal(response.statusCode, status);
+      assert.equal(response.headers['content-type'], 'application/problem+json');
+      assert.equal(response.headers['retry-after'], retryAfter);
+      assert.deepEqual(response.json(), {
+        type: `/problems/${code}`,
+        title: errors[code as keyof typeof errors].title,
+        status,
+        detail: errors[code as keyof typeof errors].explanation,
+        code,
+        retryable: errors[code as keyof typeof errors].retryable,
+        request_id: response.headers['x-request-id'],
+        id: 'e1',
+      });
+      assert.equal(await counted(`dual_stream_refused_total{reason="${code}"}`), 1);
+      assert.equal(await counted('dual_stream_events_total{outcome="refused"}'), 0); // that is the publisher's
+    });
+  }
+
+  it('P4: refuses what is not an event, with its faults and its id, and publishes nothing', async () => {
+    const response = await post('{"id":"e1","type":"a b","source_type":"user","source_id":"octocat"}');
+    assert.equal(response.statusCode, 422);
+    const problem = response.json();
+    assert.equal(problem.code, 'invalid-event');
+    assert.equal(problem.id, 'e1');
+    assert.deepEqual(
+      problem.errors.map((fault: { pointer: string }) => fault.pointer),
+      ['/type'],
+    );
+    assert.equal(published.length, 0);
+    assert.equal(budget.bytes, 0);
+    assert.equal(await counted('dual_stream_events_total{outcome="refused"}'), 1);
+    assert.equal(await counted('dual_stream_refused_total{reason="invalid-event"}'), 1);
+  });
+
+  it('P3: counts the body while the event is being published, and nothing afterwards', async () => {
+    outcome = 'pending';
+    const body = `{"data":"${'x'.repeat(100_000)}",${EVENT.slice(1)}`;
+    const answer = post(body);
+    await until(() => published.length === 1);
+    assert.ok(budget.bytes > body.length && budget.bytes < body.length + 10_000);
+    settle(published[0] as PublishRequest, STORED);
+    await answer;
+    assert.equal(budget.bytes, 0);
+  });
+
+  it('P3: answers 503 when the buffer has no room, and holds nothing', async () => {
+    for (const bytesMax of [0, 40_000]) {
+      budget = new BufferBudget({ bytesMax, eventsMax: 100 });
+      app = await open({ ...options, budget });
+      const response = await post(`{"data":"${'x'.repeat(10_000)}",${EVENT.slice(1)}`);
+      assert.equal(response.statusCode, 503);
+      assert.equal(response.json().code, 'buffer-full');
+      assert.equal(response.headers['retry-after'], '7');
+      assert.equal(budget.bytes, 0);
+    }
+    assert.equal(await counted('dual_stream_events_total{outcome="not_stored"}'), 2);
+  });
+
+  it('takes a body of BODY_MAX_BYTES, and none that is larger', async () => {
+    const padded = (bytes: number) => EVENT.padEnd(bytes, ' ');
+    assert.equal((await post(padded(MiB))).statusCode, 201);
+    const response = await post(padded(MiB + 1));
+    assert.equal(response.statusCode, 413);
+    assert.equal(response.json().code, 'body-too-large');
+    assert.equal(budget.bytes, 0);
+  });
+
+  const unsupported: Record<string, string>[] = [
+    {},
+    { 'content-type': 'text/plain' },
+    { 'content-type': 'application/jsonx' },
+    { 'content-type': 'application/x-ndjson' },
+    { 'content-type': 'application/problem+json' },
+    { 'content-type': 'nonsense' },
+    { 'content-type': 'application/json, application/json' },
+    { 'content-type': 'application/json; charset=utf-16' },
+    { 'content-type': 'application/json; charset="iso-8859-1"' },
+    { 'content-type': 'application/json; charset=utf-8; charset=utf-16' },
+    { 'content-type': 'application/json; charset=' },
+    { ...JSON_TYPE, 'content-encoding': 'gzip' },
+    { ...JSON_TYPE, 'content-encoding': 'identity, gzip' },
+    { ...JSON_TYPE, 'content-encoding': 'x' },
+  ];
+  for (const headers of unsupported) {
+    it(`answers 415 for ${JSON.stringify(headers)}`, async () => {
+      const response = await post(EVENT, headers);
+      assert.equal(response.statusCode, 415);
+      assert.equal(response.json().code, 'unsupported-media-type');
+      assert.equal(published.length, 0);
+      assert.equal(budget.bytes, 0);
+    });
+  }
+
+  for (const headers of [
+    { 'content-type': 'Application/JSON' },
+    { 'content-type': 'application/json; charset=utf-8' },
+    { 'content-type': 'application/json;charset="UTF-8"' },
+    { 'content-type': 'application/json; version=1' },
+    { ...JSON_TYPE, 'content-encoding': 'Identity' },
+  ] as Record<string, string>[]) {
+    it(`takes ${JSON.stringify(headers)}`, async () =>
+      assert.equal((await post(EVENT, headers)).statusCode, 201));
+  }
+
+  const preferences: [string, number, string | undefined][] = [
+    ['wait=3', 3_000, 'wait=3'],
+    ['return=minimal, WAIT = "2"; x=y', 2_000, 'wait=2'],
+    ['wait=1, wait=9', 1_000, 'wait=1'],
+    ['wait=15', 15_000, 'wait=15'],
+    ['wait=16', 15_000, undefined],
+    ['wait=0', 15_000, undefined],
+    ['wait=1.5', 15_000, undefined],
+    ['wait=-1', 15_000, undefined],
+    ['waits=1', 15_000, undefined],
+    ['x="wait=1"', 15_000, undefined],
+    ['', 15_000, undefined],
+  ];
+  for (const [prefer, timeoutMs, applied] of preferences) {
+    it(`P5: with Prefer ${JSON.stringify(prefer)} waits ${timeoutMs} ms at most`, async () => {
+      const response = await post(EVENT, { ...JSON_TYPE, prefer });
+      assert.equal(published[0]?.timeoutMs, timeoutMs);
+      assert.equal(response.headers['preference-applied'], applied);
+    });
+  }
+
+  it('answers a fault of its own with 500, tells nothing of it, logs it once, and holds nothing', async () => {
+    outcome = 'throw';
+    const response = await post();
+    assert.equal(response.statusCode, 500);
+    assert.equal(response.json().code, 'internal-error');
+    assert.ok(!response.payload.includes('SECRET'));
+    assert.equal(budget.bytes, 0);
+    const lines = logged.filter((line) => JSON.stringify(line).includes('SECRET of the publisher'));
+    assert.equal(lines.length, 1);
+    assert.equal(lines[0]?.request_id, response.headers['x-request-id']);
+  });
+
+  it('logs failed requests at a limited rate, and nothing of what was sent', async () => {
+    outcome = { status: 'not_stored', code: 'kafka-unavailable' };
+    for (let count = 0; count < 50; count += 1) await post();
+    assert.deepEqual(
+      logged.map(({ code }) => code),
+      ['kafka-unavailable'],
+    );
+    assert.ok(!JSON.stringify(logged).includes('octocat'));
+  });
+});
+
+describe('every answer', () => {
+  it('carries a request id: the one that was sent, if it is harmless, or a new one', async () => {
+    const idFor = async (id: string) =>
+      (await app.inject({ url: '/livez', headers: { 'x-request-id': id } })).headers['x-request-id'];
+    assert.equal(await idFor('abc-1:2.3_4'), 'abc-1:2.3_4');
+    const replaced = await Promise.all(['', 'a b', 'a"b', 'x'.repeat(65), '<script>', 'ü'].map(idFor));
+    assert.equal(new Set(replaced).size, 6);
+    for (const id of replaced) assert.match(String(id), /^[0-9a-f]{10}-[0-9a-z]+$/);
+  });
+
+  it('is counted by method, route and status', async () => {
+    await post();
+    await app.inject({ url: '/no/such/path' });
+    const labels = (method: string, route: string, status: number) =>
+      `http_server_request_duration_seconds_count{http_request_method="${method}",http_route="${route}",http_response_status_code="${status}"}`;
+    assert.equal(await counted(labels('POST', '/v1/events', 201)), 1);
+    assert.equal(await counted(labels('GET', 'unmatched', 404)), 1);
+  });
+
+  it('is a problem for unknown paths', async () => {
+    for (const url of [
+      '/',
+      '/v1',
+      '/v1/events/',
+      '/v1/event',
+      '/V1/EVENTS',
+      '/problems/',
+      '/docs/static/none',
+      '/problems/constructor',
+    ]) {
+      const response = await app.inject({ url });
+      assert.equal(response.statusCode, 404, url);
+      assert.equal(response.json().code, 'not-found', url);
+    }
+  });
+
+  it('is a problem with Allow for methods that a path does not have', async () => {
+    const cases: [string, string, string][] = [
+      ['GET', '/v1/events', 'OPTIONS, POST'],
+      ['HEAD', '/v1/events', 'OPTIONS, POST'],
+      ['PUT', '/v1/events?a=b', 'OPTIONS, POST'],
+      ['PROPFIND', '/v1/events', 'OPTIONS, POST'],
+      ['DELETE', '/livez', 'GET, HEAD, OPTIONS'],
+      ['POST', '/problems/buffer-full', 'GET, HEAD, OPTIONS'],
+      ['POST', '/docs/static/index.css', 'GET, HEAD, OPTIONS'],
+    ];
+    for (const [method, url, allow] of cases) {
+      const response = await app.inject({ method: method as 'GET', url, headers: JSON_TYPE, payload: EVENT });
+      assert.equal(response.statusCode, 405, `${method} ${url}`);
+      assert.equal(response.headers.allow, allow, `${method} ${url}`);
+      if (method !== 'HEAD') assert.equal(response.json().code, 'method-not-allowed');
+    }
+  });
+
+  it('to OPTIONS lists the methods', async () => {
+    const response = await app.inject({ method: 'OPTIONS', url: '/v1/events' });
+    assert.equal(response.statusCode, 204);
+    assert.equal(response.headers.allow, 'OPTIONS, POST');
+  });
+
+  it('is a problem for paths that cannot be read', async () => {
+    assert.equal((await app.inject({ url: '/problems/%zz' })).json().code, 'bad-request');
+    const long = await app.inject({ url: `/problems/${'x'.repeat(300)}` });
+    assert.equal(long.statusCode, 414);
+    assert.equal(long.json().code, 'uri-too-long');
+    assert.equal(long.json().request_id, long.headers['x-request-id']);
+  });
+});
+
+describe('on a connection', () => {
+  it('answers pipelined requests in order, also behind a refused one', async () => {
+    const client = await RawClient.connect(await listen());
+    client.write(
+      rawPost(EVENT, '') +
+        rawPost('{}') +
+        rawPost() +
+        rawPost(EVENT, 'Content-Type: application/json\r\nContent-Type: text/plain\r\n') +
+        rawPost(),
+    );
+    const statuses = [];
+    for (let count = 0; count < 5; count += 1) statuses.push((await client.answer())?.status);
+    assert.deepEqual(statuses, [415, 422, 201, 415, 201]);
+    assert.equal(published.length, 2);
+    client.destroy();
+  });
+
+  it('P1: a broken request does not overtake the answer to the one before it', async () => {
+    outcome = 'pending';
+    const client = await RawClient.connect(await listen());
+    client.write(`${rawPost()}NONSENSE\r\n\r\n`);
+    await until(() => published.length === 1);
+    assert.equal(await client.answer(50), undefined);
+    settle(published[0] as PublishRequest, STORED);
+    assert.equal((await client.answer())?.status, 201);
+    const broken = await client.answer();
+    assert.equal(broken?.status, 400);
+    assert.equal(JSON.parse(broken?.body ?? '').code, 'bad-request');
+    assert.ok(await client.isClosed());
+  });
+
+  it('answers broken framing behind a pending request after that request', async () => {
+    outcome = 'pending';
+    const client = await RawClient.connect(await listen());
+    const chunked =
+      'POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n';
+    client.write(rawPost() + chunked);
+    await until(() => published.length === 1);
+    assert.equal(await client.answer(50), undefined);
+    settle(published[0] as PublishRequest, STORED);
+    assert.equal((await client.answer())?.status, 201);
+    assert.equal((await client.answer())?.status, 400);
+    assert.ok(await client.isClosed());
+    assert.equal(published.length, 1);
+    assert.equal(budget.bytes, 0);
+  });
+
+  it('answers a client that ends its side after the request', async () => {
+    outcome = 'pending';
+    const client = await RawClient.connect(await listen());
+    client.write(rawPost());
+    client.end();
+    await until(() => published.length === 1);
+    await delay(20);
+    settle(published[0] as PublishRequest, STORED);
+    assert.equal((await client.answer())?.status, 201);
+    assert.ok(await client.isClosed());
+  });
+
+  it('P3: refuses a body that ends too early, and holds nothing', async () => {
+    const client = await RawClient.connect(await listen());
+    client.write(rawPost().slice(0, -1));
+    await until(() => budget.bytes > 0);
+    client.end();
+    const answer = await client.answer();
+    assert.equal(answer?.status, 400);
+    assert.equal(JSON.parse(answer?.body ?? '').code, 'bad-request');
+    await until(() => budget.bytes === 0);
+    assert.equal(published.length, 0);
+  });
+
+  it('P3: holds nothing for a client that is gone before its body is complete', async () => {
+    const client = await RawClient.connect(await listen());
+    client.write(rawPost().slice(0, -1));
+    await until(() => budget.bytes > 0);
+    client.destroy();
+    await until(() => budget.bytes === 0);
+    assert.equal(published.length, 0);
+  });
+
+  it('P3: counts a body as it arrives, byte by byte', async () => {
+    const client = await RawClient.connect(await listen());
+    const request = rawPost();
+    const bodyAt = request.indexOf('{');
+    client.write(request.slice(0, bodyAt + 1));
+    await until(() => budget.bytes > 0);
+    const first = budget.bytes;
+    for (const byte of request.slice(bodyAt + 1, -1)) {
+      const before = budget.bytes;
+      client.write(byte);
+      await until(() => budget.bytes === before + 1);
+    }
+    assert.equal(budget.bytes, first + EVENT.length - 2);
+    client.write('}');
+    assert.equal((await client.answer())?.status, 201);
+    assert.equal(published[0]?.events[0]?.tail.toString(), EVENT.slice(1).replace('"id"', '"id"'));
+    client.destroy();
+  });
+
+  it('refuses by the length that a client announces, before the body, and understands what follows it', async () => {
+    const client = await RawClient.connect(await listen());
+    const length = 3 * MiB;
+    client.write(
+      `POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`,
+    );
+    assert.equal((await client.answer())?.status, 413);
+    client.write(' '.repeat(length) + rawPost());
+    assert.equal((await client.answer())?.status, 201);
+    client.destroy();
+  });
+
+  it('refuses a chunked body when it passes the limit, and understands what follows it', async () => {
+    const client = await RawClient.connect(await listen());
+    const chunk = `${(MiB / 2).toString(16)}\r\n${' '.repeat(MiB / 2)}\r\n`;
+    client.write(
+      'POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n',
+    );
+    client.write(chunk.repeat(3));
+    assert.equal((await client.answer())?.status, 413);
+    assert.equal(budget.bytes, 0);
+    client.write(`${chunk.repeat(3)}0\r\n\r\n${rawPost()}`);
+    assert.equal((await client.answer())?.status, 201);
+    client.destroy();
+  });
+
+  it('stays silent about the rest of a body that was refused early, when that rest is broken', async () => {
+    const client = await RawClient.connect(await listen());
+    client.write('POST /v1/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n');
+    assert.equal((await client.answer())?.status, 415);
+    client.write('ZZ\r\n');
+    assert.ok(await client.isClosed());
+  });
+
+  const broken: [string, string, number, string][] = [
+    ['no HTTP at all', 'hello\r\n\r\n', 400, 'bad-request'],
+    ['an unknown method', 'BREW / HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'bad-request'],
+    ['no Host', 'GET /livez HTTP/1.1\r\n\r\n', 400, 'bad-request'],
+    [
+      'two lengths',
+      'POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',
+      400,
+      'bad-request',
+    ],
+    [
+      'a length and chunks',
+      'POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n',
+      400,
+      'bad-request',
+    ],
+    [
+      'headers of 17 KiB',
+      `GET /livez HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(17_000)}\r\n\r\n`,
+      431,
+      'headers-too-large',
+    ],
+    ['CONNECT', 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n', 405, 'method-not-allowed'],
+  ];
+  for (const [name, text, status, code] of broken) {
+    it(`answers ${name} with ${status} ${code}`, async () => {
+      const client = await RawClient.connect(await listen());
+      client.write(text);
+      const answer = await client.answer();
+      assert.equal(answer?.status, status);
+      assert.equal(answer?.headers.get('content-type'), 'application/problem+json');
+      assert.equal(JSON.parse(answer?.body ?? '').code, code);
+      assert.equal(await counted(`dual_stream_refused_total{reason="${code}"}`), 1);
+      client.destroy();
+    });
+  }
+
+  it('serves HTTP/1.0, unknown expectations, and 100-continue', async () => {
+    const port = await listen();
+    const requests = [
+      rawPost().replace('HTTP/1.1\r\nHost: a', 'HTTP/1.0'),
+      rawPost().replace('Host: a', 'Host: a\r\nExpect: tea'),
+      rawPost().replace('Host: a', 'Host: a\r\nExpect: 100-continue'),
+    ];
+    for (const request of requests) {
+      const client = await RawClient.connect(port);
+      client.write(request);
+      assert.equal((await client.answer())?.status, 201, request);
+      client.destroy();
+    }
+  });
+});
+
+describe('P7: while the service stops', () => {
+  it('what was accepted is answered with Connection: close, and nothing is waited for after it', async () => {
+    outcome = 'pending';
+    const client = await RawClient.connect(await listen());
+    client.write(rawPost());
+    await until(() => published.length === 1);
+    const closed = app.close();
+    await delay(20);
+    settle(published[0] as PublishRequest, STORED);
+    const answer = await client.answer();
+    assert.equal(answer?.status, 201);
+    assert.equal(answer?.headers.get('connection'), 'close');
+    const startedAt = performance.now();
+    await closed;
+    assert.ok(performance.now() - startedAt < 500);
+  });
+
+  it('what comes in on a connection in use is refused, and both are answered', async () => {
+    outcome = 'pending';
+    const client = await RawClient.connect(await listen());
+    client.write(rawPost());
+    await until(() => published.length === 1);
+    const closed = app.close();
+    await delay(20);
+    client.write(rawPost());
+    await delay(20);
+    settle(published[0] as PublishRequest, STORED);
+    assert.equal((await client.answer())?.status, 201);
+    const second = await client.answer();
+    assert.equal(second?.status, 503);
+    assert.equal(JSON.parse(second?.body ?? '').code, 'shutting-down');
+    assert.equal(second?.headers.get('retry-after'), '7');
+    assert.equal(published.length, 1);
+    await closed;
+  });
+});
+
+describe('the probes', () => {
+  const states = [
+    ['available', 'up', false, 200, 'ready'],
+    ['available', 'down', false, 200, 'degraded'],
+    ['available', 'connecting', false, 200, 'degraded'],
+    ['unavailable', 'up', false, 503, 'unavailable'],
+    ['connecting', 'up', false, 503, 'unavailable'],
+    ['available', 'up', true, 503, 'leaving'],
+  ] as const;
+  for (const [kafka, redis, isLeaving, code, status] of states) {
+    it(`readyz answers ${code} ${status} with Kafka ${kafka}, Redis ${redis}${isLeaving ? ', about to stop' : ''}`, async () => {
+      app = await open({ ...options, readiness: () => ({ kafka, redis }), isLeaving: () => isLeaving });
+      const response = await app.inject({ url: '/readyz' });
+      assert.equal(response.statusCode, code);
+      assert.deepEqual(response.json(), { status, dependencies: { kafka, redis } });
+      assert.equal((await app.inject({ url: '/livez' })).statusCode, 200);
+    });
+  }
+
+  it('metrics are in the format of Prometheus', async () => {
+    const response = await app.inject({ url: '/metrics' });
+    assert.match(String(response.headers['content-type']), /^text\/plain/);
+    assert.match(response.payload, /^dual_stream_events_total\{outcome="stored"\} 0$/m);
+  });
+
+  it('each code has a page', async () => {
+    for (const [code, { explanation }] of Object.entries(errors)) {
+      const response = await app.inject({ url: `/problems/${code}` });
+      assert.equal(response.statusCode, 200);
+      assert.ok(response.payload.includes(explanation));
+    }
+  });
+
+  it('docs load nothing from elsewhere', async () => {
+    const page = await app.inject({ url: '/docs' });
+    assert.equal(page.statusCode, 200);
+    assert.match(String(page.headers['content-security-policy']), /^default-src 'none'; script-src 'self';/);
+    assert.ok(!/(src|href)="(https?:)?\/\//.test(page.payload));
+    for (const [, path] of page.payload.matchAll(/(?:src|href)="([^"]+)"/g)) {
+      assert.equal((await app.inject({ url: path as string })).statusCode, 200, path);
+    }
+  });
+});
+
+describe('with a management port', () => {
+  it('metrics, documents and the details of readiness are there, and only there', async () => {
+    const apart = { ...options, hasManagementPort: true };
+    app = await open(apart);
+    const management = await buildManagementApp(apart, app.swagger() as object);
+    opened.push(management);
+    for (const url of ['/metrics', '/openapi.json', '/docs', '/docs/json']) {
+      assert.equal((await app.inject({ url })).statusCode, 404, url);
+      assert.equal((await management.inject({ url })).statusCode, 200, url);
+    }
+    assert.deepEqual((await app.inject({ url: '/readyz' })).json(), { status: 'ready' });
+    assert.deepEqual(Object.keys((await management.inject({ url: '/readyz' })).json()), [
+      'status',
+      'dependencies',
+    ]);
+    assert.equal((await management.inject({ url: '/livez' })).statusCode, 200);
+    assert.equal((await management.inject({ method: 'POST', url: '/v1/events' })).statusCode, 404);
+    assert.deepEqual((await management.inject({ url: '/openapi.json' })).json(), app.swagger());
+  });
+});

@@ -1,0 +1,60 @@
+import { randomUUID } from 'node:crypto';
+import { zstdDecompressSync } from 'node:zlib';
+import kafkajs, { type Kafka } from 'kafkajs';
+
+const { CompressionCodecs, CompressionTypes, Kafka: KafkaClient, logLevel } = kafkajs;
+
+// kafkajs reads zstd only with a codec given to it.
+CompressionCodecs[CompressionTypes.ZSTD] = () => ({
+  compress: () => Promise.reject(new Error('this codec only reads')),
+  decompress: (buffer: Buffer) => Promise.resolve(zstdDecompressSync(buffer)),
+});
+
+export interface StoredRecord {
+  readonly partition: number;
+  readonly offset: number;
+  readonly key: string;
+  readonly value: string;
+  readonly timestamp: number;
+}
+
+export function quietKafka(brokers: string): Kafka {
+  return new KafkaClient({ brokers: brokers.split(','), logLevel: logLevel.NOTHING, retry: { retries: 5 } });
+}
+
+/** Everything that the topic holds now, read from its beginning by a consumer. */
+export async function readTopic(brokers: string, topic: string): Promise<StoredRecord[]> {
+  const kafka = quietKafka(brokers);
+  const admin = kafka.admin();
+  await admin.connect();
+  const ends = (await admin.fetchTopicOffsets(topic)).map(({ partition, high }) => ({
+    partition,
+    end: Number(high),
+  }));
+  await admin.disconnect();
+  const records: StoredRecord[] = [];
+  const missing = new Map(ends.filter(({ end }) => end > 0).map(({ partition, end }) => [partition, end]));
+  if (missing.size === 0) return records;
+
+  const consumer = kafka.consumer({ groupId: randomUUID(), maxWaitTimeInMs: 50 });
+  await consumer.connect();
+  await consumer.subscribe({ topic, fromBeginning: true });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  await consumer.run({
+    eachMessage: async ({ partition, message }) => {
+      const offset = Number(message.offset);
+      records.push({
+        partition,
+        offset,
+        key: message.key?.toString() ?? '',
+        value: message.value?.toString() ?? '',
+        timestamp: Number(message.timestamp),
+      });
+      if (offset + 1 >= (missing.get(partition) ?? 0)) missing.delete(partition);
+      if (missing.size === 0) resolve();
+    },
+  });
+  await promise;
+  await consumer.disconnect();
+  return records;
+}

@@ -124,6 +124,7 @@ export async function askRedis(
     enableReadyCheck: false,
     connectTimeout: 1000,
     commandTimeout: 1000,
+    disconnectTimeout: 100,
     retryStrategy: () => null,
     ...connection,
   });

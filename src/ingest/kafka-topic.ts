@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import kafkajs, { type Kafka, type logCreator } from 'kafkajs';
 import type { Logger } from 'pino';
 import type { KafkaSecurity } from './kafka-connection.ts';
@@ -8,6 +9,8 @@ const { ConfigResourceTypes, Kafka: KafkaClient, logLevel } = kafkajs;
 const READ_EVERY_MS = 60_000;
 const RETRY_MS = 2_000;
 const CALL_TIMEOUT_MS = 10_000;
+const NEW_TOPIC_POLL_MS = 50;
+const NEW_TOPIC_POLLS_MAX = 40;
 
 /** What of a topic's settings decides how safe it is and what fits into it. */
 export interface TopicSettings {
@@ -142,7 +145,7 @@ async function createTopic(
   if (existing.includes(topic)) return false;
   const { brokers } = await admin.describeCluster();
   const replicationFactor = Math.min(3, brokers.length);
-  return admin.createTopics({
+  const isNew = await admin.createTopics({
     waitForLeaders: false,
     topics: [
       {
@@ -157,4 +160,10 @@ async function createTopic(
       },
     ],
   });
+  // The broker that is asked next hears of the topic a moment later.
+  for (let poll = 0; poll < NEW_TOPIC_POLLS_MAX; poll += 1) {
+    if ((await admin.listTopics()).includes(topic)) break;
+    await delay(NEW_TOPIC_POLL_MS);
+  }
+  return isNew;
 }

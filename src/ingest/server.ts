@@ -197,7 +197,6 @@ async function main(): Promise<void> {
     const why = error.code === 'EADDRINUSE' ? `port ${error.port} is in use` : error.message;
     exitWith(`cannot listen on ${config.HOST}: ${why}`);
   });
-  log.info({ address: server.address, topic: config.KAFKA_TOPIC }, 'listening');
 
   let signalledAt: number | undefined;
   const stop = async (signal: string) => {

@@ -60,7 +60,7 @@ export class Metrics {
   });
   readonly #notifications = new Counter({
     name: 'dual_stream_redis_notifications_total',
-    help: 'Notifications of stored events: sent, failed (Redis refused or did not answer), dropped (too old, or the queue was full).',
+    help: 'Notifications of stored events: sent; failed (Redis was down, refused, or did not answer); dropped (too old, or the queue was full, with Redis up).',
     labelNames: ['result'] as const,
     registers: [this.#registry],
   });

@@ -144,7 +144,7 @@ export class RedisConnection {
     const replies = await this.#answered(client, send(client, questions));
     if (replies === undefined || client !== this.#client) return;
     const [ping, role, time, script] = replies;
-    const fault = faultOf(ping) ;
+    const fault = faultOf(ping) ?? (this.#options.mayBeReplica ? undefined : replicaOf(role));
     if (fault !== undefined) {
       this.#lose(client, fault);
       return;

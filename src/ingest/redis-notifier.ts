@@ -158,7 +158,6 @@ export class RedisNotifier {
 
   /** Publishes until nothing is queued. What arrives meanwhile shares the next pipeline. Never rejects. */
   async #flush(): Promise<void> {
-    if (this.#isFlushing) return;
     this.#isFlushing = true;
     while (this.#target.state === 'up') {
       this.#dropOld();

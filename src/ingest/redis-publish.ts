@@ -25,7 +25,10 @@ const SCRIPT =
 /** Asks whether scripts are allowed, by a call that publishes nothing. */
 export const SCRIPT_PROBE: readonly string[] = ['EVAL', SCRIPT, '0', '0'];
 
-/** How a connection publishes: by scripts where they are allowed, else by a command for each pair. */
+/**
+ * How a connection publishes: by scripts where they are allowed, else by a command for each pair, and then a stopped
+ * Redis that goes on does publish the one flush that lay in its socket.
+ */
 export type PublishBy =
   /** Not after an instant on Redis's clock, see the script; 0: whenever. */
   { readonly name: 'script'; readonly notAfter: number } | { readonly name: 'PUBLISH' | 'SPUBLISH' };

@@ -27,9 +27,14 @@ export async function subscribeTo(
   const hear = (channel: string, message: string) => heard.push({ channel, message, at: performance.now() });
   client.on('pmessage', (_pattern: string, channel: string, message: string) => hear(channel, message));
   client.on('smessage', hear);
-  if (command === 'PSUBSCRIBE') await client.psubscribe(...channels);
-  // oxlint-disable-next-line no-await-in-loop -- one command cannot name channels of several slots
-  else for (const channel of channels) await client.ssubscribe(channel);
+  try {
+    // One command cannot name channels of several slots.
+    if (command === 'SSUBSCRIBE') await Promise.all(channels.map((channel) => client.ssubscribe(channel)));
+    else await client.psubscribe(...channels);
+  } catch (error) {
+    client.disconnect();
+    throw error;
+  }
   return {
     heard,
     ids: () => heard.map(({ message }) => Number(JSON.parse(message).id)),

@@ -64,11 +64,48 @@ export const ConfigSchema = Type.Object({
     default: 'none',
     description: 'Compression of record batches. Consumers on kafkajs need a codec for zstd.',
   }),
+  REDIS_MODE: Type.Enum(['standalone', 'sentinel', 'cluster'], {
+    default: 'standalone',
+    description: 'What REDIS_URL leads to: one Redis, the Sentinels that watch it, or nodes of a Cluster.',
+  }),
   REDIS_URL: Type.String({
-    pattern: '^rediss?://\\S+$',
+    pattern: '^rediss?://[^\\s,]+(,rediss?://[^\\s,]+)*$',
     secret: true,
     examples: ['redis://127.0.0.1:6379'],
-    description: 'Redis that is told of stored events, with user and password if it needs them.',
+    description:
+      'Redis that is told of stored events, with user and password if it needs them. Sentinels and Cluster nodes: several, separated by commas.',
+  }),
+  REDIS_SENTINEL_MASTER: Type.Optional(
+    Type.String({
+      minLength: 1,
+      examples: ['mymaster'],
+      description: 'With REDIS_MODE sentinel: the name of the master that the Sentinels watch.',
+    }),
+  ),
+  REDIS_USERNAME: Type.Optional(
+    Type.String({
+      minLength: 1,
+      examples: ['dual-stream'],
+      description:
+        "With REDIS_MODE sentinel: the master's user; the user of REDIS_URL is the Sentinels' own.",
+    }),
+  ),
+  REDIS_PASSWORD: Type.Optional(
+    Type.String({
+      minLength: 1,
+      secret: true,
+      examples: ['…'],
+      description: "With REDIS_MODE sentinel: the master's password.",
+    }),
+  ),
+  REDIS_SHARDED_PUBSUB: Type.Boolean({
+    default: false,
+    description:
+      'With REDIS_MODE cluster: SPUBLISH, which only the nodes of a slot carry. Subscribers must use SSUBSCRIBE then.',
+  }),
+  REDIS_AGGREGATE_CHANNELS: Type.Boolean({
+    default: false,
+    description: 'Notify `events:{source_type}` as well, for those who follow many sources.',
   }),
   BUFFER_MAX_BYTES: Type.Integer({
     minimum: MiB,
@@ -204,6 +241,15 @@ function relationProblems(config: Config): string[] {
       'BODY_MAX_BYTES must not be more than a quarter of BUFFER_MAX_BYTES, which is all that arriving bodies may hold',
     );
   }
+  if (config.REDIS_MODE === 'standalone' && config.REDIS_URL.includes(',')) {
+    problems.push('REDIS_URL must be one address, unless REDIS_MODE is sentinel or cluster');
+  }
+  if (config.REDIS_MODE === 'sentinel' && config.REDIS_SENTINEL_MASTER === undefined) {
+    problems.push('REDIS_SENTINEL_MASTER must be set with REDIS_MODE sentinel');
+  }
+  if (config.REDIS_SHARDED_PUBSUB && config.REDIS_MODE !== 'cluster') {
+    problems.push('REDIS_SHARDED_PUBSUB needs REDIS_MODE cluster');
+  }
   if (config.MANAGEMENT_PORT === config.PORT) problems.push('MANAGEMENT_PORT must differ from PORT');
   return problems;
 }
@@ -237,7 +283,8 @@ function parse(schema: TSchema, text: string): unknown {
 
 function faultOf(schema: TSchema, value: unknown): string {
   if ('enum' in schema) return `must be one of ${(schema.enum as string[]).join(', ')}`;
-  if ('pattern' in schema && 'examples' in schema) return `must look like ${(schema.examples as string[])[0]}`;
+  if ('pattern' in schema && 'examples' in schema)
+    return `must look like ${(schema.examples as string[])[0]}`;
   return [...Errors(schema, value)].map(({ message }) => message).join(' and ');
 }
 

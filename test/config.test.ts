@@ -57,6 +57,12 @@ describe('configuration', () => {
       /EVENT_MAX_BYTES/,
     );
     assert.match(problemsOf({ ...enough, BODY_MAX_BYTES: '20000000' }).join(), /quarter of BUFFER_MAX_BYTES/);
+    assert.match(
+      problemsOf({ ...enough, REDIS_MODE: 'sentinel' }).join(),
+      /^REDIS_SENTINEL_MASTER must be set/,
+    );
+    assert.match(problemsOf({ ...enough, REDIS_SHARDED_PUBSUB: 'true' }).join(), /needs REDIS_MODE cluster$/);
+    assert.match(problemsOf({ ...enough, REDIS_URL: 'redis://a,redis://b' }).join(), /must be one address/);
     assert.match(problemsOf({ ...enough, MANAGEMENT_PORT: '8080' }).join(), /must differ from PORT/);
   });
 

@@ -10,6 +10,7 @@ import { kafkaClient, type TopicSettings, TopicWatch } from './kafka-topic.ts';
 import type { Clock } from './lanes.ts';
 import { BATCH_HEADER_BYTES, RECORD_OVERHEAD_BYTES_MAX } from './record-batch.ts';
 import { RedisNotifier } from './redis-notifier.ts';
+import type { RedisSettings } from './redis-settings.ts';
 
 /** Kafka's own patience, shorter than ours, so that it is Kafka that answers (ARCHITECTURE.md, timing). */
 const BROKER_TIMEOUT_MS = 10_000;
@@ -52,7 +53,8 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   let isLeaving = false;
 
   const notifier = new RedisNotifier({
-    redis: { mode: 'standalone', url: config.REDIS_URL },
+    redis: redisSettings(config),
+    aggregateChannels: config.REDIS_AGGREGATE_CHANNELS,
     log: log.child({ part: 'redis' }),
     metrics,
     onState: (isUp) => metrics.ready('redis', isUp),
@@ -165,6 +167,29 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+function redisSettings(config: Config): RedisSettings {
+  const {
+    REDIS_SENTINEL_MASTER: masterName = '',
+    REDIS_USERNAME: username,
+    REDIS_PASSWORD: password,
+  } = config;
+  const urls = config.REDIS_URL.split(',');
+  switch (config.REDIS_MODE) {
+    case 'standalone':
+      return { mode: 'standalone', url: config.REDIS_URL };
+    case 'sentinel':
+      return {
+        mode: 'sentinel',
+        urls,
+        masterName,
+        ...(username && { username }),
+        ...(password && { password }),
+      };
+    case 'cluster':
+      return { mode: 'cluster', urls, sharded: config.REDIS_SHARDED_PUBSUB };
   }
 }
 

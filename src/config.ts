@@ -222,8 +222,13 @@ function fitToMemory(config: Config, env: NodeJS.ProcessEnv, memoryLimitBytes: n
     config.BUFFER_MAX_BYTES = Math.min(config.BUFFER_MAX_BYTES, sixth);
   }
   if (!env.BODY_MAX_BYTES) {
-    config.BODY_MAX_BYTES = Math.min(config.BODY_MAX_BYTES, Math.floor(config.BUFFER_MAX_BYTES / 4));
+    config.BODY_MAX_BYTES = Math.min(config.BODY_MAX_BYTES, bodyBytesAllowed(config.BUFFER_MAX_BYTES));
   }
+}
+
+/** Arriving bodies may hold a quarter of the buffer, and the objects around a request count too. */
+function bodyBytesAllowed(bufferBytesMax: number): number {
+  return Math.floor(bufferBytesMax / 4) - 64 * 1024;
 }
 
 function relationProblems(config: Config): string[] {
@@ -236,9 +241,9 @@ function relationProblems(config: Config): string[] {
   if (config.EVENT_MAX_BYTES > config.BODY_MAX_BYTES) {
     problems.push('EVENT_MAX_BYTES must not be more than BODY_MAX_BYTES');
   }
-  if (config.BODY_MAX_BYTES > config.BUFFER_MAX_BYTES / 4) {
+  if (config.BODY_MAX_BYTES > bodyBytesAllowed(config.BUFFER_MAX_BYTES)) {
     problems.push(
-      'BODY_MAX_BYTES must not be more than a quarter of BUFFER_MAX_BYTES, which is all that arriving bodies may hold',
+      'BODY_MAX_BYTES must not be more than a quarter of BUFFER_MAX_BYTES, less 64 KiB: that is all that arriving bodies may hold',
     );
   }
   if (config.REDIS_MODE === 'standalone' && config.REDIS_URL.includes(',')) {

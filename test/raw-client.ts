@@ -21,6 +21,7 @@ export class RawClient {
       this.#received += text;
       this.#changed();
     });
+    socket.on('end', () => this.#changed());
     socket.on('close', () => this.#changed());
   }
 

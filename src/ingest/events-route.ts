@@ -52,7 +52,7 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
       const { id } = event;
       if (outcome?.status !== 'stored')
         return answerProblem(reply, { code: outcome?.code ?? 'internal-error', id });
-      reply.code(201).header('content-type', 'application/json');
+      reply.code(201).header('content-type', 'application/json; charset=utf-8');
       return JSON.stringify({ id, status: 'stored', partition: outcome.partition, offset: outcome.offset });
     } catch (error) {
       hold.close(); // a bug; what it left open would be lost to all requests that follow
@@ -60,7 +60,7 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
     }
 
     /** The event never got as far as being read, so it is counted here. */
-    function notAccepted(code: ErrorCode): string {
+    function notAccepted(code: ErrorCode): Buffer {
       metrics.eventsSettled(errorRow(code).retryable ? 'not_stored' : 'refused', 1);
       return answerProblem(reply, { code });
     }

@@ -116,12 +116,13 @@ export function httpServer(options: HttpServerOptions): HttpServer {
 
   app.setNotFoundHandler((request, reply) => {
     const methods = paths.methodsOf(request.url);
-    if (methods === undefined || methods.includes(request.method)) {
-      return reply.send(answerProblem(reply, { code: 'not-found' }));
-    }
-    reply.header('allow', methods.join(', '));
-    if (request.method === 'OPTIONS') return reply.code(204).send();
-    return reply.send(answerProblem(reply, { code: 'method-not-allowed' }));
+    if (methods === undefined) return reply.send(answerProblem(reply, { code: 'not-found' }));
+    if (request.method === 'OPTIONS') return reply.code(204).header('allow', methods.join(', ')).send();
+    // A route may find nothing at a path of its own, as the files of the documents do.
+    if (methods.includes(request.method)) return reply.send(answerProblem(reply, { code: 'not-found' }));
+    return reply
+      .header('allow', methods.join(', '))
+      .send(answerProblem(reply, { code: 'method-not-allowed' }));
   });
   app.setErrorHandler<FastifyError>(answerError);
 

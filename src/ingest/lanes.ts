@@ -111,6 +111,11 @@ export class Lanes {
     return this.#parked.isEmpty && this.#lanes.every((lane) => lane.isEmpty);
   }
 
+  /** True while some partitions have no leader or do not take their events. */
+  get isDegraded(): boolean {
+    return this.#wasTroubled || this.#leaders.includes(NO_LEADER);
+  }
+
   /** Milliseconds since the oldest unsettled event was accepted; 0 while there is none. */
   get oldestAgeMs(): number {
     let oldest = this.#options.clock.now();

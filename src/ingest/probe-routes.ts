@@ -8,9 +8,12 @@ import type { AnswerProblem } from './problem.ts';
 import type { RedisState } from './redis-connection.ts';
 import { problemResponses, REQUEST_ID_HEADER } from './specification.ts';
 
+/** `degraded`: some partitions take no events, others do. */
+type KafkaReadiness = KafkaState | 'degraded';
+
 export interface ProbeOptions {
   /** The state of each dependency, in its own words. */
-  readonly readiness: () => { readonly kafka: KafkaState; readonly redis: RedisState };
+  readonly readiness: () => { readonly kafka: KafkaReadiness; readonly redis: RedisState };
   /** Not ready any more, because the service is about to stop. */
   readonly isLeaving: () => boolean;
 }
@@ -34,8 +37,8 @@ function statusOf({
   kafka,
   redis,
 }: ReturnType<ProbeOptions['readiness']>): 'ready' | 'degraded' | 'unavailable' {
-  if (kafka !== 'available') return 'unavailable';
-  return redis === 'up' ? 'ready' : 'degraded';
+  if (kafka !== 'available' && kafka !== 'degraded') return 'unavailable';
+  return kafka === 'available' && redis === 'up' ? 'ready' : 'degraded';
 }
 
 /** The pages that the member `type` of a problem points to. */
@@ -100,7 +103,7 @@ const livezSchema = {
   },
 };
 
-const readinessContent = (status: string, kafka: KafkaState, redis: RedisState) => ({
+const readinessContent = (status: string, kafka: KafkaReadiness, redis: RedisState) => ({
   'application/json': {
     schema: Type.Object(
       {
@@ -108,7 +111,12 @@ const readinessContent = (status: string, kafka: KafkaState, redis: RedisState) 
         dependencies: Type.Optional(
           Type.Object(
             {
-              kafka: Type.Enum(['connecting', 'available', 'unavailable'] satisfies KafkaState[]),
+              kafka: Type.Enum([
+                'connecting',
+                'available',
+                'degraded',
+                'unavailable',
+              ] satisfies KafkaReadiness[]),
               redis: Type.Enum(['connecting', 'up', 'down', 'closed'] satisfies RedisState[]),
             },
             { description: 'Shown on the management port only, where there is one.' },
@@ -126,7 +134,8 @@ const readyzSchema = {
   summary: 'Whether events can be stored now',
   response: {
     200: {
-      description: 'They can: `ready`, or `degraded` while subscribers on Redis are not told.',
+      description:
+        'They can: `ready`, or `degraded` while subscribers on Redis are not told, or some partitions take no events.',
       headers: REQUEST_ID_HEADER,
       content: readinessContent('degraded', 'available', 'down'),
     },

@@ -71,8 +71,11 @@ export function problemText({ code, id, errors: faults }: Problem, requestId: st
   });
 }
 
-/** Sets status and headers of an answer that is a problem, and returns its body for the caller to send. */
-export type AnswerProblem = (reply: FastifyReply, problem: Problem) => string;
+/**
+ * Sets status and headers of an answer that is a problem, and returns its body for the caller to send: as bytes,
+ * because Fastify would add a charset to the content type of text, and this one has none.
+ */
+export type AnswerProblem = (reply: FastifyReply, problem: Problem) => Buffer;
 
 export function problemAnswers(options: {
   metrics: { refused(code: ErrorCode): void };
@@ -87,6 +90,6 @@ export function problemAnswers(options: {
     if (status >= 500) options.failed(problem.code, requestId);
     reply.code(status).header('content-type', PROBLEM_CONTENT_TYPE);
     if (status === 503) reply.header('retry-after', options.retryAfterSeconds());
-    return problemText(problem, requestId);
+    return Buffer.from(problemText(problem, requestId));
   };
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { ErrorCode } from '../errors.ts';
 import type { BufferBudget, Hold } from './buffer-budget.ts';
+import { isAbort, socketErrorCode } from './socket-errors.ts';
 
 export type ReceivedBody =
   /** Complete, and counted on `hold`, which the receiver has to close or hand on. */
@@ -31,6 +32,7 @@ export function receiveBody(
   const hold = budget.open();
   if (hold === undefined) return Promise.resolve({ status: 'refused', code: 'buffer-full' });
 
+  const expectedLength = Number(request.headers['content-length'] ?? 0);
   return new Promise((resolve) => {
     let bytes: Buffer = NO_BYTES;
     let length = 0;
@@ -50,11 +52,14 @@ export function receiveBody(
       if (isOver) return;
       if (length + chunk.length > bodyBytesMax) return finish({ status: 'refused', code: 'body-too-large' });
       if (!hold.grow(chunk.length)) return finish({ status: 'refused', code: 'buffer-full' });
-      bytes = length === 0 ? chunk : appended(bytes, length, chunk);
+      bytes = length === 0 ? chunk : appended(bytes, length, chunk, expectedLength);
       length += chunk.length;
     });
     request.on('end', () => finish({ status: 'received', bytes: bytes.subarray(0, length), hold }));
-    request.on('error', () => finish({ status: 'aborted' }));
+    // What the parser finds wrong with a body is reported here, see SocketErrors.
+    request.on('error', (error) =>
+      finish(isAbort(error) ? { status: 'aborted' } : { status: 'refused', code: socketErrorCode(error) }),
+    );
     request.on('close', () => finish({ status: 'aborted' }));
   });
 }
@@ -95,13 +100,14 @@ function isGivenTwice(rawHeaders: readonly string[], name: string): boolean {
 
 /**
  * The first `length` bytes of `bytes`, and `chunk` behind them. Chunks are copied together rather than collected,
- * because a body that is sent byte by byte would else cost a hundred times what is counted.
+ * because a body that is sent byte by byte would else cost a hundred times what is counted. Room is made once for a
+ * body whose length was announced; what does not come is never touched, and so never becomes resident.
  */
-function appended(bytes: Buffer, length: number, chunk: Buffer): Buffer {
+function appended(bytes: Buffer, length: number, chunk: Buffer, expectedLength: number): Buffer {
   const needed = length + chunk.length;
   let all = bytes;
   if (needed > bytes.length) {
-    all = Buffer.allocUnsafeSlow(Math.max(needed, 2 * bytes.length));
+    all = Buffer.allocUnsafeSlow(Math.max(needed, expectedLength || 2 * bytes.length));
     bytes.copy(all, 0, 0, length);
   }
   chunk.copy(all, length);

@@ -137,7 +137,13 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
       publishTimeoutMs: config.PUBLISH_TIMEOUT_MS,
       eventBytesMax: () => Math.min(config.EVENT_MAX_BYTES, largestEvent(topic)),
     },
-    readiness: () => ({ kafka: publisher.lanes.state, redis: notifier.state }),
+    readiness: () => {
+      const { state, isDegraded } = publisher.lanes;
+      return {
+        kafka: state === 'available' && isDegraded ? ('degraded' as const) : state,
+        redis: notifier.state,
+      };
+    },
     isLeaving: () => isLeaving,
     hasManagementPort: config.MANAGEMENT_PORT !== undefined,
   };

@@ -15,6 +15,16 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   HPE_CHUNK_EXTENSIONS_OVERFLOW: 'body-too-large',
 };
 
+/** The code for an error of Node's HTTP server. */
+export function socketErrorCode(error: NodeJS.ErrnoException): ErrorCode {
+  return codes[error.code ?? ''] ?? 'bad-request';
+}
+
+/** Whether there is nobody left to answer. */
+export function isAbort(error: NodeJS.ErrnoException): boolean {
+  return error.code === 'ECONNRESET';
+}
+
 /**
  * Answers what the HTTP parser refuses, or what does not arrive in time, before there is a request that a route could
  * see. The answer never overtakes those of earlier requests on the same connection, as a client would take it for
@@ -40,25 +50,26 @@ export class SocketErrors {
   }
 
   /** Answers the event `clientError` of the server. */
-  answer(error: Error & { code?: string }, socket: Socket): void {
-    if (error.code === 'ECONNRESET' || !socket.writable) {
+  answer(error: NodeJS.ErrnoException, socket: Socket): void {
+    if (isAbort(error) || !socket.writable) {
       socket.destroy();
       return;
     }
-    const code = codes[error.code ?? ''] ?? 'bad-request';
     const latest = this.#latest.get(socket);
     if (latest === undefined || (latest.writableFinished && latest.req.complete)) {
-      this.refuse(socket, code);
+      this.refuse(socket, socketErrorCode(error));
     } else if (latest.req.complete) {
       // What failed comes behind a good request that is not answered yet.
       latest.once('close', () => this.answer(error, socket));
-    } else if (latest.headersSent) {
+    } else if (latest.writableFinished) {
       // The rest of the body of a request that was refused early.
       closeSoon(socket);
+    } else if (latest.headersSent) {
+      latest.once('close', () => closeSoon(socket));
     } else {
-      this.#metrics.refused(code);
-      const body = problemText({ code }, newRequestId());
-      latest.writeHead(errorRow(code).status, { ...headers(code, body) }).end(body);
+      // The body of a request: whoever receives it refuses it, and Node keeps that answer in its place.
+      latest.setHeader('connection', 'close');
+      if (latest.req.listenerCount('error') > 0) latest.req.emit('error', error);
     }
   }
 

@@ -355,6 +355,22 @@ describe('DualPublisher', () => {
       assert.equal(other.outcomes?.[0]?.status, 'stored');
     });
 
+    it('is seen as degraded, and so is a partition without a leader', async () => {
+      const { kafka, publish, clock, lead, publisher } = await started({ leaders: [1, 1] });
+      assert.equal(publisher.lanes.isDegraded, false);
+      publish('bad', keyIn(0, 2));
+      await clock.settle();
+      kafka.last.answer({ 0: NOT_ENOUGH_REPLICAS });
+      await clock.advance(100);
+      assert.equal(publisher.lanes.isDegraded, true);
+      await clock.advance(300);
+      kafka.last.answer();
+      await clock.advance(100);
+      assert.equal(publisher.lanes.isDegraded, false);
+      lead(1, -1);
+      assert.equal(publisher.lanes.isDegraded, true);
+    });
+
     it('makes us ask for metadata every second', async () => {
       const { kafka, publish, clock } = await started();
       publish('slow');

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import type { IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
+import { describe, it } from 'node:test';
+import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
+import { receiveBody } from '../../src/ingest/receive-body.ts';
+
+/** As much of a request as a body is received from. */
+function requestOf(chunks: Iterable<Buffer>): IncomingMessage {
+  const headers = { 'content-type': 'application/json' };
+  return Object.assign(Readable.from(chunks, { objectMode: false }), {
+    headers,
+    rawHeaders: Object.entries(headers).flat(),
+  }) as unknown as IncomingMessage;
+}
+
+function* bytesOf(text: string): Iterable<Buffer> {
+  for (const byte of Buffer.from(text)) yield Buffer.from([byte]);
+}
+
+describe('receiving a body', () => {
+  it('takes time in proportion to its length, also when it comes byte by byte', async () => {
+    const budget = new BufferBudget({ bytesMax: 64 << 20, eventsMax: 1 });
+    const text = '0123456789'.repeat(40_000);
+    const startedAt = performance.now();
+    const received = await receiveBody(requestOf(bytesOf(text)), { budget, bodyBytesMax: text.length });
+    assert.ok(received.status === 'received');
+    assert.equal(received.bytes.toString(), text);
+    assert.ok(performance.now() - startedAt < 3_000);
+  });
+
+  it('P3: bodies that are complete leave their room to those that arrive', async () => {
+    const budget = new BufferBudget({ bytesMax: 96 * 1024, eventsMax: 1 });
+    const body = Buffer.alloc(10_000, ' ');
+    for (let count = 0; count < 3; count += 1) {
+      const { status } = await receiveBody(requestOf([body]), { budget, bodyBytesMax: 10_000 });
+      assert.equal(status, 'received');
+    }
+    assert.ok(budget.bytes > 3 * body.length);
+  });
+
+  it('P3: gives back what it counted when the connection breaks', async () => {
+    const budget = new BufferBudget({ bytesMax: 64 * 1024, eventsMax: 1 });
+    const request = requestOf([]);
+    const received = receiveBody(request, { budget, bodyBytesMax: 10_000 });
+    assert.ok(budget.bytes > 0);
+    request.destroy(Object.assign(new Error('aborted'), { code: 'ECONNRESET' }));
+    assert.deepEqual(await received, { status: 'aborted' });
+    assert.equal(budget.bytes, 0);
+  });
+});

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
+import { receiveBody } from '../../src/ingest/receive-body.ts';
+import { SocketErrors } from '../../src/ingest/socket-errors.ts';
+import { RawClient } from '../raw-client.ts';
+
+const HEADERS = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n';
+
+describe('a client that is too slow', () => {
+  const budget = new BufferBudget({ bytesMax: 1_000_000, eventsMax: 1 });
+  const refused: string[] = [];
+  const errors = new SocketErrors({ refused: (code) => void refused.push(code) });
+  const server = createServer({ headersTimeout: 60, requestTimeout: 120, connectionsCheckingInterval: 20 });
+  server.on('clientError', (error, socket) => errors.answer(error, socket as never));
+  server.on('request', (request, response) => {
+    errors.began(request, response);
+    void receiveBody(request, { budget, bodyBytesMax: 1_000 }).then((received) => {
+      if (received.status === 'received') received.hold.close();
+      response.end('code' in received ? received.code : received.status);
+    });
+  });
+  let port: number;
+  before(async () => {
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    ({ port } = server.address() as AddressInfo);
+  });
+  after(() => server.close());
+
+  for (const [name, text] of [
+    ['sends nothing', ''],
+    ['does not end its headers', 'GET / HTTP/1.1\r\nHost: a\r\n'],
+  ] as const) {
+    it(`is answered 408 when it ${name}, and the connection is closed`, async () => {
+      const client = await RawClient.connect(port);
+      client.write(text);
+      const answer = await client.answer();
+      assert.equal(answer?.status, 408);
+      assert.equal(JSON.parse(answer?.body ?? '').code, 'request-timeout');
+      assert.ok(await client.isClosed());
+    });
+  }
+
+  it('P3: has its request refused when it does not end its body, and nothing is held', async () => {
+    const client = await RawClient.connect(port);
+    client.write(`${HEADERS}12345`);
+    const answer = await client.answer();
+    assert.equal(answer?.body, 'request-timeout');
+    assert.equal(answer?.headers.get('connection'), 'close');
+    assert.equal(budget.bytes, 0);
+    assert.ok(await client.isClosed());
+  });
+
+  it('has what it sent before answered first', async () => {
+    const client = await RawClient.connect(port);
+    client.write(`${HEADERS}1234567890${HEADERS}12345`);
+    assert.equal((await client.answer())?.body, 'received');
+    assert.equal((await client.answer())?.body, 'request-timeout');
+    assert.ok(await client.isClosed());
+  });
+});

@@ -189,7 +189,7 @@ export async function simulate(seed: number, coverage: Coverage): Promise<void> 
         assert.ok(!isAnswered, 'P4: a request is answered twice');
         isAnswered = true;
         assert.equal(outcomes.length, sent.length);
-        sent.forEach((each, index) => settled(each, outcomes[index] as Outcome));
+        for (const [index, each] of sent.entries()) settled(each, outcomes[index] as Outcome);
       },
     });
   }

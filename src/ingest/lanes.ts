@@ -75,6 +75,11 @@ export class Lanes {
   readonly #flights = new Map<string, Flight>();
   /** Leaders that could not be connected to: when to try again. */
   readonly #unreachable = new Map<number, { failures: number; retryAt: number }>();
+  /**
+   * Leaders over quota, until when. The broker would leave a request unread for so long, and the time-out of that
+   * request would make it ambiguous.
+   */
+  readonly #throttled = new Map<number, number>();
   #lanes: readonly Lane[] = [];
   #leaders: readonly number[] = [];
   /** What arrives while the partition count changes: it waits until the lanes of the old count are empty (P6). */
@@ -180,10 +185,14 @@ export class Lanes {
     for (const lane of this.#lanes) {
       const leader = this.#leaderOf(lane);
       if (leader === NO_LEADER || !isReady(lane, now)) continue;
-      if ((this.#unreachable.get(leader)?.retryAt ?? 0) > now) continue;
+      if ((this.#unreachable.get(leader)?.retryAt ?? 0) > now || this.#isThrottled(leader, now)) continue;
       if (this.#travelsAlone(lane, leader, now)) this.#start(leader, String(lane.partition), [lane], now);
       else this.#start(leader, SHARED, this.#lanes, now);
     }
+  }
+
+  #isThrottled(leader: number, now: number): boolean {
+    return (this.#throttled.get(leader) ?? 0) > now;
   }
 
   #travelsAlone(lane: Lane, leader: number, now: number): boolean {
@@ -209,6 +218,7 @@ export class Lanes {
 
   #board(flight: Flight, candidates: readonly Lane[]): readonly PartitionRecords[] {
     const now = this.#options.clock.now();
+    if (this.#isThrottled(flight.leader, now)) return [];
     const boarded: PartitionRecords[] = [];
     let bytes = 0;
     // Another lane is first each time, so that none is left out again and again when a request is full.
@@ -241,6 +251,7 @@ export class Lanes {
       case 'answered': {
         this.#options.metrics.kafkaRequestTook((now - flight.startedAt) / 1000);
         this.#unreachable.delete(flight.leader);
+        if (result.throttleTimeMs > 0) this.#throttled.set(flight.leader, now + result.throttleTimeMs);
         for (const lane of flight.lanes) {
           const answer = result.partitions.find(({ partition }) => partition === lane.partition);
           if (answer?.errorCode === 0) this.#store(lane, answer.baseOffset);

@@ -9,7 +9,7 @@ export interface WrittenRequest {
   readonly records: ReadonlyMap<number, readonly string[]>;
   isAbandoned: boolean;
   /** Answers every partition with success, or with the error codes given by partition. */
-  answer(errors?: Record<number, number>): void;
+  answer(errors?: Record<number, number>, throttleTimeMs?: number): void;
   /** Answers with exactly these partitions. */
   answerWith(partitions: readonly PartitionAnswer[]): void;
   lose(reason?: 'connection' | 'timeout'): void;
@@ -97,7 +97,7 @@ export class ScriptedKafka {
       channel,
       records,
       isAbandoned: false,
-      answer: (errors = {}) => {
+      answer: (errors = {}, throttleTimeMs = 0) => {
         const answers = [...records].map(([partition, values]): PartitionAnswer => {
           const errorCode = errors[partition] ?? 0;
           if (errorCode !== 0) return { partition, errorCode, baseOffset: -1 };
@@ -105,7 +105,7 @@ export class ScriptedKafka {
           this.#log.set(partition, [...log, ...values]);
           return { partition, errorCode, baseOffset: log.length };
         });
-        resolve({ status: 'answered', partitions: answers, throttleTimeMs: 0 });
+        resolve({ status: 'answered', partitions: answers, throttleTimeMs });
       },
       answerWith: (answers) => resolve({ status: 'answered', partitions: answers, throttleTimeMs: 0 }),
       lose: (reason = 'connection') => resolve({ status: 'lost', reason }),

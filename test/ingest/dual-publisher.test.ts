@@ -381,6 +381,20 @@ describe('DualPublisher', () => {
     });
   });
 
+  it('holds back for as long as a broker over quota asks for, and no longer', async () => {
+    const { kafka, publish, clock } = await started({ leaders: [1, 1] });
+    publish('a', keyIn(0, 2));
+    await clock.settle();
+    kafka.last.answer({}, 2_000);
+    const waiting = publish('b', keyIn(1, 2));
+    await clock.advance(1_900);
+    assert.equal(kafka.requests.length, 1, 'nothing is written, on no channel');
+    await clock.advance(200);
+    kafka.last.answer();
+    await clock.settle();
+    assert.equal(waiting.outcomes?.[0]?.status, 'stored');
+  });
+
   describe('unavailable', () => {
     it('refuses at once before the first contact with Kafka', async () => {
       const { publish } = await started({ leaders: [] });

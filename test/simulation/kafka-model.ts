@@ -15,7 +15,9 @@ export type Fault =
   /** Answers come seconds late. */
   | 'slow'
   /** Answers partitions with errors, some before and some after the append. */
-  | 'errors';
+  | 'errors'
+  /** Answers, and asks to be left alone for a while. */
+  | 'throttled';
 
 /** Errors that a leader answers without having appended, and those after which nobody can tell. */
 const REFUSING = [2, 10, 17, 18, 19, 29, 31, 32, 35, 44, 87];
@@ -52,6 +54,7 @@ export class KafkaModel {
   readonly #faults = new Map<number, Fault>();
   /** Requests that a paused broker has read and will execute. */
   readonly #held = new Map<number, (() => void)[]>();
+  readonly #throttledUntil = new Map<number, number>();
   /** How often each error code was answered. */
   readonly answered = new Map<number, number>();
   /** Leaders that were written to. */
@@ -126,6 +129,9 @@ export class KafkaModel {
         assert.equal(carried.live, attempt);
         carried.live = undefined;
       }
+      if (result.status === 'answered' && result.throttleTimeMs > 0) {
+        this.#throttledUntil.set(leader, time.now() + result.throttleTimeMs);
+      }
       resolve(result);
     };
     time.after(random.between(0, 3), () => {
@@ -140,6 +146,7 @@ export class KafkaModel {
         return;
       }
       this.leadersUsed.add(leader);
+      assert.ok(time.now() >= (this.#throttledUntil.get(leader) ?? 0), 'a broker over quota is left alone');
       for (const { partition, records } of written) {
         const carried = this.#partitions[partition] as Partition;
         assert.equal(carried.live, undefined, 'P6: a lane has one attempt under way');
@@ -171,7 +178,8 @@ export class KafkaModel {
       const partitions = requested.map((each) => this.#execute(leader, each, fault));
       // An answer may leave a partition out, whatever became of it.
       if (fault === 'errors' && random.chance(0.05)) partitions.pop();
-      time.after(delayMs, () => finish({ status: 'answered', partitions, throttleTimeMs: 0 }));
+      const throttleTimeMs = fault === 'throttled' ? random.between(0, 3_000) : 0;
+      time.after(delayMs, () => finish({ status: 'answered', partitions, throttleTimeMs }));
     };
     switch (fault) {
       case 'down':
@@ -193,6 +201,7 @@ export class KafkaModel {
         time.after(random.between(500, 14_000), () => answer(0));
         return;
       case 'errors':
+      case 'throttled':
       case undefined:
         answer(random.between(0, 8));
     }

@@ -139,7 +139,7 @@ export class DualPublisher {
 
   #refusal(): ErrorCode | undefined {
     if (this.#isDraining) return 'shutting-down';
-    return this.#lanes.state === 'available' ? undefined : this.#lanes.trouble;
+    return this.#lanes.admits() ? undefined : this.#lanes.trouble;
   }
 
   #settle(entry: QueuedEvent, outcome: Outcome): void {

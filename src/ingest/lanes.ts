@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../errors.ts';
-import { Availability, type KafkaState } from './availability.ts';
+import { Availability, type KafkaReadiness, type KafkaState } from './availability.ts';
 import type { Outcome } from './dual-publisher.ts';
 import type { Attempt, PartitionRecords, SendResult } from './kafka-producer.ts';
 import type { TopicMetadata } from './kafka-protocol.ts';
@@ -107,6 +107,11 @@ export class Lanes {
     return this.#availability.state;
   }
 
+  /** Whether a request may come in now; on trial, this takes its turn. */
+  admits(): boolean {
+    return this.#availability.admits(this.#options.clock.now());
+  }
+
   /** Why Kafka takes no events, as far as metadata says. */
   get trouble(): ErrorCode {
     return this.#trouble;
@@ -116,9 +121,10 @@ export class Lanes {
     return this.#parked.isEmpty && this.#lanes.every((lane) => lane.isEmpty);
   }
 
-  /** True while some partitions have no leader or do not take their events. */
-  get isDegraded(): boolean {
-    return this.#wasTroubled || this.#leaders.includes(NO_LEADER);
+  get readiness(): KafkaReadiness {
+    if (this.state === 'trial') return 'degraded';
+    const isDegraded = this.#wasTroubled || this.#leaders.includes(NO_LEADER);
+    return this.state === 'available' && isDegraded ? 'degraded' : this.state;
   }
 
   /** Milliseconds since the oldest unsettled event was accepted; 0 while there is none. */

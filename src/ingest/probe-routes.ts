@@ -3,13 +3,10 @@ import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
 import { type ErrorCode, errorRow, errors } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
-import type { KafkaState } from './availability.ts';
+import type { KafkaReadiness } from './availability.ts';
 import type { AnswerProblem } from './problem.ts';
 import type { RedisState } from './redis-connection.ts';
 import { problemResponses, REQUEST_ID_HEADER } from './specification.ts';
-
-/** `degraded`: some partitions take no events, others do. */
-type KafkaReadiness = KafkaState | 'degraded';
 
 export interface ProbeOptions {
   /** The state of each dependency, in its own words. */

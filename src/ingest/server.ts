@@ -96,6 +96,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     onState: (state) => {
       metrics.ready('kafka', state === 'available');
       if (state === 'available') kafkaLog.info('Kafka is available');
+      else if (state === 'trial') kafkaLog.info('Kafka answers again: one request a second is tried');
       else kafkaLog.error('Kafka is unavailable: events are refused until it answers again');
     },
     onTrouble: (isTroubled, failingPartitions, reason) => {
@@ -137,13 +138,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
       publishTimeoutMs: config.PUBLISH_TIMEOUT_MS,
       eventBytesMax: () => Math.min(config.EVENT_MAX_BYTES, largestEvent(topic)),
     },
-    readiness: () => {
-      const { state, isDegraded } = publisher.lanes;
-      return {
-        kafka: state === 'available' && isDegraded ? ('degraded' as const) : state,
-        redis: notifier.state,
-      };
-    },
+    readiness: () => ({ kafka: publisher.lanes.readiness, redis: notifier.state }),
     isLeaving: () => isLeaving,
     hasManagementPort: config.MANAGEMENT_PORT !== undefined,
   };

@@ -357,18 +357,18 @@ describe('DualPublisher', () => {
 
     it('is seen as degraded, and so is a partition without a leader', async () => {
       const { kafka, publish, clock, lead, publisher } = await started({ leaders: [1, 1] });
-      assert.equal(publisher.lanes.isDegraded, false);
+      assert.equal(publisher.lanes.readiness, 'available');
       publish('bad', keyIn(0, 2));
       await clock.settle();
       kafka.last.answer({ 0: NOT_ENOUGH_REPLICAS });
       await clock.advance(100);
-      assert.equal(publisher.lanes.isDegraded, true);
+      assert.equal(publisher.lanes.readiness, 'degraded');
       await clock.advance(300);
       kafka.last.answer();
       await clock.advance(100);
-      assert.equal(publisher.lanes.isDegraded, false);
+      assert.equal(publisher.lanes.readiness, 'available');
       lead(1, -1);
-      assert.equal(publisher.lanes.isDegraded, true);
+      assert.equal(publisher.lanes.readiness, 'degraded');
     });
 
     it('makes us ask for metadata every second', async () => {
@@ -401,15 +401,34 @@ describe('DualPublisher', () => {
       assert.deepEqual(publish('a').outcomes, [{ status: 'not_stored', code: 'kafka-unavailable' }]);
     });
 
-    it('refuses at once after one publish timeout without an ack, until metadata shows a usable leader', async () => {
-      const { publish, clock, lead, publisher } = await started();
+    it('refuses at once after one publish timeout without an ack, then tries one request a second', async () => {
+      const { kafka, publish, clock, lead, publisher } = await started();
       publish('a');
       await clock.advance(PUBLISH_TIMEOUT_MS + 100);
       assert.equal(publisher.lanes.state, 'unavailable');
-      assert.deepEqual(publish('b').outcomes, [{ status: 'not_stored', code: 'kafka-unavailable' }]);
+      const refused = [{ status: 'not_stored', code: 'kafka-unavailable' }];
+      assert.deepEqual(publish('b').outcomes, refused);
+      kafka.last.lose('timeout');
       lead(1);
+      assert.equal(publisher.lanes.state, 'trial', 'metadata alone does not prove that events are taken');
+      const tried = publish('c');
+      assert.equal(tried.calls, 0);
+      assert.deepEqual(publish('d').outcomes, refused);
+      await clock.advance(1_000);
+      assert.equal(publish('e').outcomes, undefined);
+      kafka.last.answer();
+      await clock.settle();
       assert.equal(publisher.lanes.state, 'available');
-      assert.equal(publish('c').outcomes, undefined);
+      assert.equal(tried.outcomes?.[0]?.status, 'stored');
+    });
+
+    it('is unavailable again when the metadata shows no usable leader any more', async () => {
+      const { publish, clock, lead, publisher } = await started();
+      publish('a');
+      await clock.advance(PUBLISH_TIMEOUT_MS + 100);
+      lead(1);
+      lead(-1);
+      assert.equal(publisher.lanes.state, 'unavailable');
     });
   });
 

@@ -59,6 +59,7 @@ describe('structure', () => {
       'ingest/dual-publisher.ts',
       'ingest/lanes.ts',
       'ingest/lane.ts',
+      'ingest/lane-map.ts',
       'ingest/availability.ts',
     ]);
     for (const { path, text } of files.filter(({ path: each }) => core.has(each))) {

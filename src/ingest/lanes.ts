@@ -3,8 +3,8 @@ import { Availability, type KafkaReadiness, type KafkaState } from './availabili
 import type { Outcome } from './dual-publisher.ts';
 import type { Attempt, PartitionRecords, SendResult } from './kafka-producer.ts';
 import type { TopicMetadata } from './kafka-protocol.ts';
-import { type BatchLimits, type Entry, Lane } from './lane.ts';
-import { partitionOf } from './partitioner.ts';
+import type { BatchLimits, Entry, Lane } from './lane.ts';
+import { LaneMap, NO_LEADER } from './lane-map.ts';
 import { produceError } from './produce-errors.ts';
 
 /** How often deadlines, retries and slow attempts are looked at. */
@@ -62,7 +62,6 @@ interface Flight {
 }
 
 const SHARED = 'shared';
-const NO_LEADER = -1;
 
 /**
  * A lane per partition, and the flights that carry them. Lanes with the same leader share a flight; a lane that
@@ -80,11 +79,7 @@ export class Lanes {
    * request would make it ambiguous.
    */
   readonly #throttled = new Map<number, number>();
-  #lanes: readonly Lane[] = [];
-  #leaders: readonly number[] = [];
-  /** What arrives while the partition count changes: it waits until the lanes of the old count are empty (P6). */
-  readonly #parked = new Lane(-1);
-  #nextPartitionCount: number | undefined;
+  readonly #map = new LaneMap();
   #trouble: ErrorCode = 'kafka-unavailable';
   #wasTroubled = false;
   /** What the latest failure was, in Kafka's words or the connection's. */
@@ -118,34 +113,28 @@ export class Lanes {
   }
 
   get isEmpty(): boolean {
-    return this.#parked.isEmpty && this.#lanes.every((lane) => lane.isEmpty);
+    return this.#map.isEmpty;
   }
 
   get readiness(): KafkaReadiness {
     if (this.state === 'trial') return 'degraded';
-    const isDegraded = this.#wasTroubled || this.#leaders.includes(NO_LEADER);
+    const isDegraded = this.#wasTroubled || this.#map.hasLeaderless;
     return this.state === 'available' && isDegraded ? 'degraded' : this.state;
   }
 
   /** Milliseconds since the oldest unsettled event was accepted; 0 while there is none. */
   get oldestAgeMs(): number {
-    let oldest = this.#options.clock.now();
-    const now = oldest;
-    for (const lane of [...this.#lanes, this.#parked])
-      oldest = Math.min(oldest, lane.oldestAcceptedAt ?? now);
-    return now - oldest;
+    const now = this.#options.clock.now();
+    return now - Math.min(now, ...this.#map.all.map(({ oldestAcceptedAt }) => oldestAcceptedAt ?? now));
   }
 
   get partitionCount(): number {
-    return this.#lanes.length;
+    return this.#map.lanes.length;
   }
 
   /** The lane that an event with this key would wait in. Only after the first metadata. */
   laneOf(keyHash: number): Lane {
-    if (this.#nextPartitionCount !== undefined) return this.#parked;
-    const lane = this.#lanes[partitionOf(keyHash, this.#lanes.length)];
-    if (lane === undefined) throw new Error('an event before the first metadata');
-    return lane;
+    return this.#map.laneOf(keyHash);
   }
 
   /** Takes an entry into its lane, to settle it once. */
@@ -156,17 +145,13 @@ export class Lanes {
 
   /** Takes note of leaders, partitions and errors. */
   update(metadata: TopicMetadata, minInSyncReplicas: number): void {
-    this.#leaders = metadata.partitions.map(({ leader }) => leader);
-    for (const leader of this.#unreachable.keys()) {
-      if (!this.#leaders.includes(leader)) this.#unreachable.delete(leader);
-    }
+    this.#map.update(metadata.partitions.map(({ leader }) => leader));
+    for (const leader of this.#unreachable.keys())
+      if (!this.#map.leads(leader)) this.#unreachable.delete(leader);
     const isUsable = metadata.partitions.some(
       ({ leader, inSyncReplicas }) => leader !== NO_LEADER && inSyncReplicas >= minInSyncReplicas,
     );
     this.#trouble = metadata.errorCode === 0 ? 'kafka-unavailable' : produceError(metadata.errorCode).code;
-    const count = metadata.partitions.length;
-    if (count > 0) this.#nextPartitionCount = count === this.#lanes.length ? undefined : count;
-    this.#changePartitionCount();
     this.#availability.metadata(isUsable);
     this.#flushSoon();
   }
@@ -188,12 +173,12 @@ export class Lanes {
   /** Starts a flight for every lane that has something to send and none under way. */
   #flush(): void {
     const now = this.#options.clock.now();
-    for (const lane of this.#lanes) {
-      const leader = this.#leaderOf(lane);
+    for (const lane of this.#map.lanes) {
+      const leader = this.#map.leaderOf(lane);
       if (leader === NO_LEADER || !isReady(lane, now)) continue;
       if ((this.#unreachable.get(leader)?.retryAt ?? 0) > now || this.#isThrottled(leader, now)) continue;
       if (this.#travelsAlone(lane, leader, now)) this.#start(leader, String(lane.partition), [lane], now);
-      else this.#start(leader, SHARED, this.#lanes, now);
+      else this.#start(leader, SHARED, this.#map.lanes, now);
     }
   }
 
@@ -217,7 +202,7 @@ export class Lanes {
     void flight.attempt.result.then((result) => {
       this.#flights.delete(key);
       this.#land(flight, result);
-      this.#changePartitionCount();
+      this.#map.change();
       this.#flush();
     });
   }
@@ -232,7 +217,7 @@ export class Lanes {
     for (let step = 0; step < candidates.length && bytes < REQUEST_BYTES_MAX; step += 1) {
       const lane = candidates[(this.#firstLane + step) % candidates.length] as Lane;
       const isOurs =
-        this.#leaderOf(lane) === flight.leader && (flight.name !== SHARED || lane.failures === 0);
+        this.#map.leaderOf(lane) === flight.leader && (flight.name !== SHARED || lane.failures === 0);
       if (!isOurs || !isReady(lane, now)) continue;
       this.#expireLane(lane, now);
       const batch = lane.take(this.#options.batchLimits());
@@ -350,8 +335,8 @@ export class Lanes {
     this.#availability.passed(now - this.#tickedAt, isWaiting);
     this.#tickedAt = now;
     if (isWaiting) {
-      for (const lane of [...this.#lanes, this.#parked]) this.#expireLane(lane, now);
-      this.#changePartitionCount();
+      for (const lane of this.#map.all) this.#expireLane(lane, now);
+      this.#map.change();
       this.#flush();
     }
     const isInDoubt = this.#doubtFlights(now) || this.#isTroubled() || this.state !== 'available';
@@ -361,7 +346,7 @@ export class Lanes {
 
   /** True while a lane fails or a leader cannot be reached. Says so when it begins and when it ends. */
   #isTroubled(): boolean {
-    const failing = this.#lanes.filter(({ failures }) => failures > 0).length;
+    const failing = this.#map.lanes.filter(({ failures }) => failures > 0).length;
     const isTroubled = failing > 0 || this.#unreachable.size > 0;
     if (isTroubled !== this.#wasTroubled) this.#options.onTrouble(isTroubled, failing, this.#lastReason);
     this.#wasTroubled = isTroubled;
@@ -382,7 +367,7 @@ export class Lanes {
       if (now - startedAt <= SLOW_MS) continue;
       isSlow = true;
       const hasMoved = lanes.some(
-        (lane) => this.#leaderOf(lane) !== leader && this.#leaderOf(lane) !== NO_LEADER,
+        (lane) => this.#map.leaderOf(lane) !== leader && this.#map.leaderOf(lane) !== NO_LEADER,
       );
       if (hasMoved) attempt?.abandon();
     }
@@ -397,19 +382,6 @@ export class Lanes {
   /** After a failure: at once, but not for every failing lane again. */
   #askForMetadataSoon(): void {
     if (this.#options.clock.now() - this.#metadataAskedAt >= BACKOFF_MIN_MS) this.#askForMetadata();
-  }
-
-  #changePartitionCount(): void {
-    const count = this.#nextPartitionCount;
-    if (count === undefined || this.#lanes.some((lane) => !lane.isEmpty)) return;
-    this.#nextPartitionCount = undefined;
-    this.#lanes = Array.from({ length: count }, (_, partition) => new Lane(partition));
-    const waiting = this.#parked.takeAll();
-    for (const entry of waiting) this.laneOf(entry.keyHash).accept(entry);
-  }
-
-  #leaderOf(lane: Lane): number {
-    return this.#leaders[lane.partition] ?? NO_LEADER;
   }
 }
 

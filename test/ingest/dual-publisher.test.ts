@@ -324,6 +324,24 @@ describe('DualPublisher', () => {
     });
   });
 
+  it('P6: a broker that still tells the old partition count does not leave behind those who wait for the new one', async () => {
+    const { kafka, publish, clock, lead } = await started();
+    const key = keyIn(0, 2);
+    publish('old', key);
+    await clock.settle();
+    lead(1, 1);
+    const parked = publish('parked', key);
+    lead(1);
+    const later = publish('later', key);
+    kafka.last.answer();
+    await clock.settle();
+    assert.deepEqual([...kafka.last.records], [[0, ['{"id":"parked"}', '{"id":"later"}']]]);
+    kafka.last.answer();
+    await clock.settle();
+    assert.equal(parked.outcomes?.[0]?.status, 'stored');
+    assert.equal(later.outcomes?.[0]?.status, 'stored');
+  });
+
   describe('a failing lane', () => {
     it('travels alone until it succeeds, so that its siblings go on', async () => {
       const { kafka, publish, clock } = await started({ leaders: [1, 1] });

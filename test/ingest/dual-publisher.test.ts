@@ -399,6 +399,21 @@ describe('DualPublisher', () => {
     });
   });
 
+  it('tells refused clients to come back when what waits has drained, at the rate that was seen', async () => {
+    const { kafka, publish, clock, publisher } = await started({ eventsMax: 1_000 });
+    assert.equal(publisher.retryAfterSeconds(), 5, 'nothing drained yet');
+    for (let second = 0; second < 20; second += 1) {
+      for (let index = 0; index < 50; index += 1) publish(`s${second}-${index}`);
+      await clock.settle();
+      kafka.last.answer();
+      await clock.advance(1_000);
+    }
+    assert.equal(publisher.retryAfterSeconds(), 1, 'nothing waits');
+    for (let index = 0; index < 500; index += 1) publish(`w${index}`);
+    const seconds = publisher.retryAfterSeconds();
+    assert.ok(seconds >= 10 && seconds <= 11, `500 events at 50 a second: ${seconds} s`);
+  });
+
   it('holds back for as long as a broker over quota asks for, and no longer', async () => {
     const { kafka, publish, clock } = await started({ leaders: [1, 1] });
     publish('a', keyIn(0, 2));

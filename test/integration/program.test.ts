@@ -72,6 +72,17 @@ describe('the program', () => {
     assert.equal((await running.ended).code, 0);
   });
 
+  it('ends with exit code 1 and the reason when a promise is rejected that nobody looks at', async () => {
+    const fault = "setTimeout(() => Promise.reject(new Error('nobody looks at this')), 300)";
+    const { code, stdout } = await start(await unreachable(), ['--import', `data:text/javascript,${fault}`])
+      .ended;
+    assert.equal(code, 1);
+    const last = JSON.parse(stdout.trim().split('\n').at(-1) ?? '{}');
+    assert.equal(last.level, 60);
+    assert.equal(last.err.message, 'nobody looks at this');
+    assert.equal(last.origin, 'unhandledRejection');
+  });
+
   it('P7: serves on for SHUTDOWN_DELAY_MS with readyz 503; a repeated signal ends it at once', async () => {
     const port = await freePort();
     const running = start({ ...(await unreachable()), PORT: String(port), SHUTDOWN_DELAY_MS: '60000' });
@@ -94,6 +105,7 @@ describe('the program', () => {
 async function unreachable(): Promise<NodeJS.ProcessEnv> {
   return {
     AUTH_MODE: 'none',
+    PORT: String(await freePort()),
     KAFKA_BROKERS: `127.0.0.1:${await freePort()}`,
     REDIS_URL: `redis://127.0.0.1:${await freePort()}`,
   };
@@ -105,13 +117,17 @@ interface Ended {
   readonly stderr: string;
 }
 
-function start(env: NodeJS.ProcessEnv) {
-  const child = spawn(process.execPath, ['--disable-warning=TimeoutNegativeWarning', SERVER], {
-    env: { PATH: process.env.PATH, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 30_000,
-    killSignal: 'SIGKILL',
-  });
+function start(env: NodeJS.ProcessEnv, nodeOptions: readonly string[] = []) {
+  const child = spawn(
+    process.execPath,
+    ['--disable-warning=TimeoutNegativeWarning', ...nodeOptions, SERVER],
+    {
+      env: { PATH: process.env.PATH, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: 30_000,
+      killSignal: 'SIGKILL',
+    },
+  );
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (text) => {

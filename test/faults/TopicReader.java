@@ -1,0 +1,61 @@
+import java.io.BufferedOutputStream;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+
+/**
+ * Prints all that a topic holds: per record a line of partition, offset, key and value between tabs; last the number
+ * of lines, so that an output cut short is noticed. Kafka's own consumer, which shares no code with what wrote it.
+ */
+public class TopicReader {
+  private static final long SILENCE_MS_MAX = 30_000;
+
+  public static void main(String[] args) throws Exception {
+    String topic = args[1];
+    Properties settings = new Properties();
+    settings.put("bootstrap.servers", args[0]);
+    settings.put("enable.auto.commit", "false");
+    settings.put("max.poll.records", "10000");
+    ByteArrayDeserializer bytes = new ByteArrayDeserializer();
+    try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(settings, bytes, bytes);
+        OutputStream out = new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 20)) {
+      List<TopicPartition> partitions =
+          consumer.partitionsFor(topic).stream().map(p -> new TopicPartition(topic, p.partition())).toList();
+      consumer.assign(partitions);
+      consumer.seekToBeginning(partitions);
+      Map<TopicPartition, Long> ends = consumer.endOffsets(partitions);
+      long lines = 0;
+      long heardAt = System.nanoTime();
+      while (partitions.stream().anyMatch(p -> consumer.position(p) < ends.get(p))) {
+        for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofSeconds(1))) {
+          out.write((record.partition() + "\t" + record.offset() + "\t").getBytes(StandardCharsets.US_ASCII));
+          write(out, record.key());
+          out.write('\t');
+          write(out, record.value());
+          out.write('\n');
+          lines += 1;
+          heardAt = System.nanoTime();
+        }
+        if (System.nanoTime() - heardAt > SILENCE_MS_MAX * 1_000_000) throw new Exception("no records come");
+      }
+      out.write(("end\t" + lines + "\n").getBytes(StandardCharsets.US_ASCII));
+    }
+  }
+
+  /** What would break the lines becomes a question mark: the value is a wrong one then, and is found out as such. */
+  private static void write(OutputStream out, byte[] text) throws Exception {
+    if (text == null) return;
+    byte[] safe = text.clone();
+    for (int i = 0; i < safe.length; i += 1) if (safe[i] >= 0 && safe[i] < 0x20) safe[i] = '?';
+    out.write(safe);
+  }
+}

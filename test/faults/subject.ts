@@ -1,0 +1,156 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { pino } from 'pino';
+import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
+import { DualPublisher, type Outcome } from '../../src/ingest/dual-publisher.ts';
+import { KafkaProducer } from '../../src/ingest/kafka-producer.ts';
+import type { TopicMetadata } from '../../src/ingest/kafka-protocol.ts';
+import { kafkaClient, type TopicSettings, TopicWatch } from '../../src/ingest/kafka-topic.ts';
+import type { Clock, LanesOptions } from '../../src/ingest/lanes.ts';
+import { BATCH_HEADER_BYTES } from '../../src/ingest/record-batch.ts';
+import type { Numbered } from './fault-event.ts';
+import type { Ledger } from './ledger.ts';
+
+/** What the load is put on: something that publishes events to Kafka and answers for each. */
+export interface Subject {
+  publish(events: readonly Numbered[], settled: (outcomes: readonly Outcome[]) => void): void;
+  /** Partitions that it publishes to by now. */
+  partitionCount(): number;
+  /** Failed attempts by their reason. */
+  readonly kafkaErrors: ReadonlyMap<string, number>;
+  readonly storedLate: () => number;
+  close(): Promise<void>;
+}
+
+export interface SubjectOptions {
+  readonly addresses: readonly { readonly host: string; readonly port: number }[];
+  readonly topic: string;
+  readonly partitions: number;
+  readonly ledger: Ledger;
+  readonly bufferBytesMax: number;
+  /** Puts a mutant in the place of the producer's `send`. */
+  readonly wrapSend?: ((send: LanesOptions['send']) => LanesOptions['send']) | undefined;
+}
+
+export const PUBLISH_TIMEOUT_MS = 15_000;
+// As in server.ts, like all of the wiring below.
+const BROKER_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 11_000;
+const BATCH_BYTES_MAX = 1_000_000;
+const BATCH_RECORDS_MAX = 10_000;
+const BUFFER_EVENTS_MAX = 100_000;
+const START_TIMEOUT_MS = 60_000;
+
+const log = pino({ level: 'silent' });
+
+const clock: Clock = {
+  now: () => performance.now(),
+  every(ms, callback) {
+    const timer = setInterval(callback, ms);
+    return () => clearInterval(timer);
+  },
+  soon: (callback) => void setImmediate(callback),
+};
+
+/** The publisher of the service, wired as the service does it; ready to publish when this settles. */
+export async function startSubject(options: SubjectOptions): Promise<Subject> {
+  const { addresses, topic, partitions, ledger, bufferBytesMax, wrapSend = (send) => send } = options;
+  const budget = new BufferBudget({ bytesMax: bufferBytesMax, eventsMax: BUFFER_EVENTS_MAX });
+  const kafkaErrors = new Map<string, number>();
+  let settings: TopicSettings | undefined;
+  let storedLate = 0;
+
+  const { kafka, security } = kafkaClient({ brokers: addresses, clientId: 'dual-stream', log });
+  const producer = new KafkaProducer({
+    bootstrap: addresses,
+    security,
+    topic,
+    compression: 'none',
+    brokerTimeoutMs: BROKER_TIMEOUT_MS,
+    requestTimeoutMs: REQUEST_TIMEOUT_MS,
+    onMetadata: (metadata: TopicMetadata) =>
+      publisher.lanes.update(metadata, settings?.minInSyncReplicas ?? 1),
+  });
+  const refreshMetadata = () => void producer.refreshMetadata();
+  const publisher: DualPublisher = new DualPublisher({
+    clock,
+    random: Math.random,
+    batchLimits: () => ({
+      bytesMax: Math.min(
+        BATCH_BYTES_MAX,
+        (settings?.messageBytesMax ?? BATCH_BYTES_MAX) - BATCH_HEADER_BYTES,
+      ),
+      recordsMax: BATCH_RECORDS_MAX,
+    }),
+    publishTimeoutMs: PUBLISH_TIMEOUT_MS,
+    send: wrapSend((leader, channel, take) =>
+      producer.send(leader, channel, () => {
+        const taken = take();
+        const now = performance.now();
+        for (const { records } of taken) {
+          for (const record of records) ledger.attempted((record as Numbered).number, now);
+        }
+        return taken;
+      }),
+    ),
+    release: (leader, channel) => producer.release(leader, channel),
+    refreshMetadata,
+    notify: (event) => ledger.notified((event as Numbered).number),
+    onState: () => {},
+    onTrouble: () => {},
+    budget,
+    metrics: {
+      kafkaError: (reason) => kafkaErrors.set(reason, (kafkaErrors.get(reason) ?? 0) + 1),
+      kafkaRequestTook: () => {},
+      batchSent: () => {},
+      publishTook: () => {},
+      eventsSettled: (outcome) => {
+        if (outcome === 'stored_late') storedLate += 1;
+      },
+    },
+  });
+  const topicWatch = new TopicWatch({
+    kafka,
+    topic,
+    createWithPartitions: partitions,
+    log,
+    onSettings: (read) => {
+      settings = read;
+      if (publisher.lanes.state !== 'available') refreshMetadata();
+    },
+  });
+  const close = async () => {
+    await publisher.close(1_000);
+    topicWatch.close();
+    await producer.close();
+  };
+
+  const giveUpAt = performance.now() + START_TIMEOUT_MS;
+  const isReady = () => settings !== undefined && publisher.lanes.state === 'available';
+  while (!isReady()) {
+    if (performance.now() > giveUpAt) {
+      await close();
+      throw new Error('the publisher does not become available');
+    }
+    await delay(50);
+  }
+  return {
+    publish(events, settled) {
+      const hold = budget.open();
+      if (hold === undefined) {
+        settled(events.map(() => ({ status: 'not_stored', code: 'buffer-full' })));
+        return;
+      }
+      if (!hold.grow(events.reduce((bytes, { tail }) => bytes + tail.length, 0))) {
+        hold.close();
+        settled(events.map(() => ({ status: 'not_stored', code: 'buffer-full' })));
+        return;
+      }
+      hold.arrived();
+      publisher.publish({ events, hold, timeoutMs: PUBLISH_TIMEOUT_MS, settled });
+    },
+    partitionCount: () => publisher.lanes.partitionCount,
+    kafkaErrors,
+    storedLate: () => storedLate,
+    close,
+  };
+}

@@ -153,7 +153,6 @@ export const ConfigSchema = Type.Object({
 });
 
 export type Config = Static<typeof ConfigSchema>;
-type Setting = keyof Config;
 
 /** Everything that is wrong with the environment, at once. */
 export class ConfigError extends Error {
@@ -298,5 +297,5 @@ function describe(schema: TSchema): string {
 }
 
 function isRequired(name: string): boolean {
-  return (ConfigSchema.required as readonly string[]).includes(name as Setting);
+  return (ConfigSchema.required as readonly string[]).includes(name);
 }

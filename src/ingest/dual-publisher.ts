@@ -1,8 +1,9 @@
 import type { ErrorCode } from '../errors.ts';
 import type { EventOutcome } from '../metrics.ts';
 import type { BufferBudget, Hold } from './buffer-budget.ts';
+import type { Clock } from './clock.ts';
 import type { Entry, Lane } from './lane.ts';
-import { type Clock, Lanes, type LanesOptions } from './lanes.ts';
+import { Lanes, type LanesOptions } from './lanes.ts';
 import { hashKey } from './partitioner.ts';
 import { recordSizeMax } from './record-batch.ts';
 

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
 import { Availability, type KafkaReadiness, type KafkaState } from './availability.ts';
+import type { Clock } from './clock.ts';
 import type { Outcome } from './dual-publisher.ts';
 import type { Attempt, PartitionRecords, SendResult } from './kafka-producer.ts';
 import type { TopicMetadata } from './kafka-protocol.ts';
@@ -18,15 +19,6 @@ const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 1_000;
 /** Bytes of one Produce request over all its partitions; brokers take 100 MB, an event loop wants less. */
 const REQUEST_BYTES_MAX = 8 * 1024 * 1024;
-
-/** Monotonic time in milliseconds, and the two ways to be called back. Replaced in simulations. */
-export interface Clock {
-  now(): number;
-  /** Calls back every `ms`; the returned function ends it. */
-  every(ms: number, callback: () => void): () => void;
-  /** Calls back after what is already due in this turn of the event loop. */
-  soon(callback: () => void): void;
-}
 
 export interface LanesOptions {
   readonly clock: Clock;
@@ -338,8 +330,13 @@ export class Lanes {
       for (const lane of this.#map.all) this.#expireLane(lane, now);
       this.#map.change();
       this.#flush();
+    } else {
+      // Nothing waits for those leaders, so nothing would ever show that they are back.
+      this.#unreachable.clear();
     }
-    const isInDoubt = this.#doubtFlights(now) || this.#isTroubled() || this.state !== 'available';
+    const isSlow = this.#doubtFlights(now);
+    const isTroubled = this.#isTroubled();
+    const isInDoubt = isSlow || isTroubled || this.state !== 'available';
     const ageMax = isInDoubt ? METADATA_DOUBT_MS : METADATA_AGE_MAX_MS;
     if (now - this.#metadataAskedAt >= ageMax) this.#askForMetadata();
   }

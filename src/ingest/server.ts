@@ -4,10 +4,10 @@ import { brokerAddresses, type Config, ConfigError, readConfig, unknownSettings 
 import { Metrics } from '../metrics.ts';
 import { buildApp, buildManagementApp } from './app.ts';
 import { BufferBudget } from './buffer-budget.ts';
+import { systemClock as clock } from './clock.ts';
 import { DualPublisher, type PublishRequest } from './dual-publisher.ts';
 import { KafkaProducer } from './kafka-producer.ts';
 import { kafkaClient, type TopicSettings, TopicWatch } from './kafka-topic.ts';
-import type { Clock } from './lanes.ts';
 import { BATCH_HEADER_BYTES, RECORD_OVERHEAD_BYTES_MAX } from './record-batch.ts';
 import { RedisNotifier } from './redis-notifier.ts';
 import type { RedisSettings } from './redis-settings.ts';
@@ -23,15 +23,6 @@ const BATCH_RECORDS_MAX = 10_000;
 const KEY_BYTES_MAX = 1_024;
 /** Two signals closer than this are one: a terminal's Ctrl-C reaches us twice through npm. */
 const REPEATED_SIGNAL_MS = 1_000;
-
-const clock: Clock = {
-  now: () => performance.now(),
-  every(ms, callback) {
-    const timer = setInterval(callback, ms);
-    return () => clearInterval(timer);
-  },
-  soon: (callback) => void setImmediate(callback),
-};
 
 export interface Server {
   /** Where it listens, e.g. `http://127.0.0.1:8080`. */

@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
+import { systemClock as clock } from '../../src/ingest/clock.ts';
 import { DualPublisher, type Outcome } from '../../src/ingest/dual-publisher.ts';
 import { KafkaProducer } from '../../src/ingest/kafka-producer.ts';
 import type { TopicMetadata } from '../../src/ingest/kafka-protocol.ts';
 import { kafkaClient, type TopicSettings, TopicWatch } from '../../src/ingest/kafka-topic.ts';
-import type { Clock, LanesOptions } from '../../src/ingest/lanes.ts';
+import type { LanesOptions } from '../../src/ingest/lanes.ts';
 import { BATCH_HEADER_BYTES } from '../../src/ingest/record-batch.ts';
 import type { Numbered } from './fault-event.ts';
 import type { Ledger } from './ledger.ts';
@@ -41,15 +42,6 @@ const BUFFER_EVENTS_MAX = 100_000;
 const START_TIMEOUT_MS = 60_000;
 
 const log = pino({ level: 'silent' });
-
-const clock: Clock = {
-  now: () => performance.now(),
-  every(ms, callback) {
-    const timer = setInterval(callback, ms);
-    return () => clearInterval(timer);
-  },
-  soon: (callback) => void setImmediate(callback),
-};
 
 /** The publisher of the service, wired as the service does it; ready to publish when this settles. */
 export async function startSubject(options: SubjectOptions): Promise<Subject> {

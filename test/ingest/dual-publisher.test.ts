@@ -389,6 +389,17 @@ describe('DualPublisher', () => {
       assert.equal(publisher.lanes.readiness, 'degraded');
     });
 
+    it('is degraded no longer when nothing waits for a leader that could not be reached', async () => {
+      const { kafka, publish, clock, publisher } = await started();
+      kafka.unreachable.add(1);
+      const answer = publish('a', keyIn(0, 1), 1_000);
+      await clock.advance(500);
+      assert.equal(publisher.lanes.readiness, 'degraded');
+      await clock.advance(700);
+      assert.equal(answer.outcomes?.[0]?.status, 'not_stored');
+      assert.equal(publisher.lanes.readiness, 'available');
+    });
+
     it('makes us ask for metadata every second', async () => {
       const { kafka, publish, clock } = await started();
       publish('slow');

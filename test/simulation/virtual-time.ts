@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/ingest/lanes.ts';
+import type { Clock } from '../../src/ingest/clock.ts';
 
 interface Due {
   readonly at: number;

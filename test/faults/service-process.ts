@@ -1,0 +1,161 @@
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Child, type ChildExit, startChild } from '../../dev/child.ts';
+import { freePort } from '../../dev/free-port.ts';
+
+/** The service as users run it: a process of its own, from its sources, observed from outside. */
+export interface ServiceProcess {
+  readonly host: string;
+  readonly port: number;
+  /** The process that runs now or ran last. */
+  readonly child: Child;
+  /** Resident memory now, and the most it has been since the process started. Bytes. */
+  memory(): { readonly residentBytes: number; readonly residentBytesMax: number };
+  /** User and system time that the process has used. Seconds. */
+  cpuSeconds(): number;
+  /** Every sample of `/metrics`, by its name with its labels as they are written there. */
+  metrics(): Promise<ReadonlyMap<string, number>>;
+  /** Starts a stopped or killed one again, on the same port; ready when it settles. */
+  start(): Promise<void>;
+  /** SIGTERM. */
+  stop(): Promise<ChildExit>;
+  /** SIGKILL. */
+  kill(): Promise<ChildExit>;
+}
+
+export interface ServiceProcessOptions {
+  /** host:port of the brokers, separated by commas. */
+  readonly brokers: string;
+  readonly topic: string;
+  readonly redisUrl: string;
+  /** Settings beside these. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Puts the process into a control group with this limit, as a container's is. */
+  readonly memoryBytesMax?: number;
+  /** Put before the command, e.g. a program that changes the clock. */
+  readonly prefix?: readonly string[];
+  /** Where its log goes. */
+  readonly logFile: string;
+}
+
+const HOST = '127.0.0.1';
+const REPOSITORY = join(import.meta.dirname, '..', '..');
+const READY_TIMEOUT_MS = 30_000;
+/** More than the service takes to settle what it accepted. */
+const STOP_GRACE_MS = 25_000;
+const TICKS_PER_SECOND = 100;
+
+/** Starts the service; ready when this settles. */
+export async function startServiceProcess(options: ServiceProcessOptions): Promise<ServiceProcess> {
+  const port = await freePort();
+  const group = options.memoryBytesMax === undefined ? undefined : memoryGroup(options.memoryBytesMax);
+  const env = {
+    PATH: process.env.PATH,
+    AUTH_MODE: 'none',
+    HOST,
+    PORT: String(port),
+    KAFKA_BROKERS: options.brokers,
+    KAFKA_TOPIC: options.topic,
+    REDIS_URL: options.redisUrl,
+    ...options.settings,
+  };
+  const program = [process.execPath, '--disable-warning=TimeoutNegativeWarning', 'src/ingest/server.ts'];
+  const command = [...(group?.enter ?? []), ...(options.prefix ?? []), ...program];
+
+  let child: Child | undefined;
+  const current = () => {
+    if (child === undefined) throw new Error('the service has not been started');
+    return child;
+  };
+  const ended = async (exit: Promise<ChildExit>) => {
+    const how = await exit;
+    group?.remove();
+    return how;
+  };
+  const service: ServiceProcess = {
+    host: HOST,
+    port,
+    get child() {
+      return current();
+    },
+    memory: () => {
+      const status = readFileSync(`/proc/${current().pid}/status`, 'utf8');
+      const bytesOf = (name: string) =>
+        Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024;
+      return { residentBytes: bytesOf('VmRSS'), residentBytesMax: bytesOf('VmHWM') };
+    },
+    cpuSeconds: () => {
+      const stat = readFileSync(`/proc/${current().pid}/stat`, 'utf8');
+      // The name in parentheses may hold spaces; utime and stime are the 14th and 15th field (proc(5)).
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+    },
+    metrics: async () => samplesIn(await (await fetch(`http://${HOST}:${port}/metrics`)).text()),
+    start: async () => {
+      if (child !== undefined && !child.hasEnded()) return;
+      group?.make();
+      const [name = '', ...args] = command;
+      child = startChild({
+        command: name,
+        args,
+        cwd: REPOSITORY,
+        env,
+        output: { logFile: options.logFile },
+      });
+      const giveUpAt = performance.now() + READY_TIMEOUT_MS;
+      while (!(await isReady(port))) {
+        if (child.hasEnded() || performance.now() > giveUpAt) {
+          await service.kill();
+          throw new Error(`the service did not become ready; its log is ${options.logFile}`);
+        }
+        await delay(50);
+      }
+    },
+    stop: () => ended(current().stop(STOP_GRACE_MS)),
+    kill: () => ended(current().kill()),
+  };
+  await service.start();
+  return service;
+}
+
+async function isReady(port: number): Promise<boolean> {
+  try {
+    return (await fetch(`http://${HOST}:${port}/readyz`, { signal: AbortSignal.timeout(1_000) })).ok;
+  } catch {
+    return false; // it does not listen yet
+  }
+}
+
+/** A control group that limits memory, by version 1 or 2 of the kernel's interface, whichever is mounted. */
+function memoryGroup(bytesMax: number): { enter: string[]; make: () => void; remove: () => void } {
+  const isV2 = existsSync('/sys/fs/cgroup/cgroup.controllers');
+  const name = `dual-stream-faults-${process.pid}-${Date.now()}`;
+  const folder = join('/sys/fs/cgroup', isV2 ? '' : 'memory', name);
+  return {
+    enter: ['sh', '-c', `echo $$ > ${folder}/cgroup.procs && exec "$@"`, 'enter'],
+    make: () => {
+      mkdirSync(folder, { recursive: true });
+      writeFileSync(join(folder, isV2 ? 'memory.max' : 'memory.limit_in_bytes'), String(bytesMax));
+    },
+    remove: () => {
+      try {
+        rmdirSync(folder);
+      } catch (error) {
+        // The kernel may still be clearing up; an empty group costs nothing.
+        if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
+      }
+    },
+  };
+}
+
+/** The samples of a Prometheus text (exposition format 0.0.4). */
+function samplesIn(text: string): ReadonlyMap<string, number> {
+  const samples = new Map<string, number>();
+  for (const line of text.split('\n')) {
+    if (line === '' || line.startsWith('#')) continue;
+    const at = line.lastIndexOf(' ');
+    samples.set(line.slice(0, at), Number(line.slice(at + 1)));
+  }
+  return samples;
+}

@@ -23,8 +23,6 @@ export interface KafkaProducerOptions {
   readonly security: KafkaSecurity;
   readonly topic: string;
   readonly compression: Compression;
-  /** How long the broker may wait for its in-sync replicas. */
-  readonly brokerTimeoutMs: number;
   /** How long we wait for the broker, at most. */
   readonly requestTimeoutMs: number;
   /** Called with each metadata answer. */
@@ -35,6 +33,20 @@ export interface KafkaProducerOptions {
 export interface PartitionRecords {
   readonly partition: number;
   readonly records: readonly RecordSource[];
+}
+
+/** One attempt to produce. */
+export interface SendOptions {
+  readonly leader: number;
+  /** Each channel to a leader is a connection of its own. */
+  readonly channel: string;
+  /** How long the broker may wait for its in-sync replicas. */
+  readonly brokerTimeoutMs: number;
+  /**
+   * Called at most once, in the same turn in which its records are written: whoever is no longer willing to be sent
+   * stays behind there.
+   */
+  readonly take: () => readonly PartitionRecords[];
 }
 
 /** How one attempt to produce ended. */
@@ -73,12 +85,9 @@ export class KafkaProducer {
     this.#options = options;
   }
 
-  /**
-   * Starts one attempt over the channel's own connection to the broker `leader`. `take` is called at most once, in
-   * the same turn in which its records are written: whoever is no longer willing to be sent stays behind there.
-   */
-  send(leader: number, channelName: string, take: () => readonly PartitionRecords[]): Attempt {
-    const key = `${leader}/${channelName}`;
+  /** Starts one attempt over the channel's connection to the leader. */
+  send({ leader, channel, brokerTimeoutMs, take }: SendOptions): Attempt {
+    const key = `${leader}/${channel}`;
     let connection: KafkaConnection | undefined;
     let isAbandoned = false;
     const attempt = async (): Promise<SendResult> => {
@@ -90,7 +99,7 @@ export class KafkaProducer {
       if (isAbandoned || this.#closed) return { status: 'unsent', reason: 'abandoned' };
       const partitions = take();
       if (partitions.length === 0) return { status: 'unsent', reason: 'nothing to send' };
-      return this.#exchange(connection, this.#encode(partitions), () => isAbandoned);
+      return this.#exchange(connection, this.#encode(partitions, brokerTimeoutMs), () => isAbandoned);
     };
     return {
       result: attempt(),
@@ -128,8 +137,8 @@ export class KafkaProducer {
   }
 
   /** Closes a channel that is not needed any more. No attempt may be under way on it. */
-  release(leader: number, channelName: string): void {
-    this.#channels.get(`${leader}/${channelName}`)?.connection.destroy();
+  release(leader: number, channel: string): void {
+    this.#channels.get(`${leader}/${channel}`)?.connection.destroy();
   }
 
   /** Destroys every connection; what is still in flight ends as lost. May be called twice. */
@@ -140,14 +149,17 @@ export class KafkaProducer {
     await Promise.all(channels.map(({ connection }) => connection.closed));
   }
 
-  #encode(partitions: readonly PartitionRecords[]): Parameters<KafkaConnection['exchange']>[0] {
-    const { topic, brokerTimeoutMs, compression } = this.#options;
+  #encode(
+    partitions: readonly PartitionRecords[],
+    timeoutMs: number,
+  ): Parameters<KafkaConnection['exchange']>[0] {
+    const { topic, compression } = this.#options;
     const nowMs = Date.now();
     const batches: ProducePartition[] = partitions.map(({ partition, records }) => ({
       partition,
       batch: recordBatch(records, nowMs, compression),
     }));
-    return (header) => encodeProduce(header, { topic, timeoutMs: brokerTimeoutMs, partitions: batches });
+    return (header) => encodeProduce(header, { topic, timeoutMs, partitions: batches });
   }
 
   async #exchange(

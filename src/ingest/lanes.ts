@@ -1,22 +1,31 @@
 import type { ErrorCode } from '../errors.ts';
 import { Availability, type KafkaReadiness, type KafkaState } from './availability.ts';
+import { backoffMs } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import type { Outcome } from './dual-publisher.ts';
-import type { Attempt, PartitionRecords, SendResult } from './kafka-producer.ts';
+import type { Attempt, PartitionRecords, SendOptions, SendResult } from './kafka-producer.ts';
 import type { TopicMetadata } from './kafka-protocol.ts';
 import type { BatchLimits, Entry, Lane } from './lane.ts';
 import { LaneMap, NO_LEADER } from './lane-map.ts';
+import { Leaders } from './leaders.ts';
 import { produceError } from './produce-errors.ts';
 
 /** How often deadlines, retries and slow attempts are looked at. */
 const TICK_MS = 50;
-/** An attempt older than this is slow: other lanes no longer wait for it, and its leader is doubted. */
+/** An attempt older than this is slow, and its leader is doubted; a lane whose oldest event is older is behind. */
 const SLOW_MS = 1_000;
+/**
+ * How long the broker waits for its in-sync replicas. Kafka answers a request when every partition in it is decided,
+ * so what is shared by lanes that keep up is decided soon. What is behind is a lot, to be copied in vain if it is
+ * decided too soon; Kafka's own patience with a dead replica is shorter than this (ARCHITECTURE.md, timing).
+ */
+const BROKER_TIMEOUT_MS = 10_000;
+const BROKER_TIMEOUT_SHARED_MS = 1_000;
 const METADATA_AGE_MAX_MS = 60_000;
 /** In doubt, metadata is asked for this often. */
 const METADATA_DOUBT_MS = 1_000;
-const BACKOFF_MIN_MS = 100;
-const BACKOFF_MAX_MS = 1_000;
+/** After a failure metadata is asked for at once, but not more often than this. */
+const METADATA_PAUSE_MS = 100;
 /** Bytes of one Produce request over all its partitions; brokers take 100 MB, an event loop wants less. */
 const REQUEST_BYTES_MAX = 8 * 1024 * 1024;
 
@@ -25,10 +34,10 @@ export interface LanesOptions {
   readonly random: () => number;
   readonly batchLimits: () => BatchLimits;
   readonly publishTimeoutMs: number;
-  /** One attempt on the channel `name` of a leader; see KafkaProducer.send. */
-  readonly send: (leader: number, name: string, take: () => readonly PartitionRecords[]) => Attempt;
+  /** One attempt; see KafkaProducer.send. */
+  readonly send: (options: SendOptions) => Attempt;
   /** A channel is not needed any more. */
-  readonly release: (leader: number, name: string) => void;
+  readonly release: (leader: number, channel: string) => void;
   readonly refreshMetadata: () => void;
   /** Called once with the outcome of an entry, and again when one that ended unknown turns out stored. */
   readonly settle: (entry: Entry, outcome: Outcome) => void;
@@ -47,30 +56,26 @@ export interface LanesOptions {
 /** One attempt under way, and the lanes it carries once it is written. */
 interface Flight {
   readonly leader: number;
-  readonly name: string;
+  readonly channel: string;
   readonly lanes: Lane[];
   readonly startedAt: number;
   attempt: Attempt | undefined;
 }
 
+/** Each is a connection of its own to a leader; a lane that travels alone has one with the name of its partition. */
 const SHARED = 'shared';
+const BEHIND = 'behind';
 
 /**
- * A lane per partition, and the flights that carry them. Lanes with the same leader share a flight; a lane that
- * failed, or would have to wait for a slow flight, travels alone, so that a stuck partition does not stall its
- * siblings (docs/decisions).
+ * A lane per partition, and the flights that carry them. Lanes with the same leader share a flight with their like:
+ * those that keep up, and those that are behind. A lane that failed travels alone until it succeeds, so that a stuck
+ * partition does not stall its siblings (docs/decisions).
  */
 export class Lanes {
   readonly #options: LanesOptions;
   readonly #availability: Availability;
   readonly #flights = new Map<string, Flight>();
-  /** Leaders that could not be connected to: when to try again. */
-  readonly #unreachable = new Map<number, { failures: number; retryAt: number }>();
-  /**
-   * Leaders over quota, until when. The broker would leave a request unread for so long, and the time-out of that
-   * request would make it ambiguous.
-   */
-  readonly #throttled = new Map<number, number>();
+  readonly #leaders: Leaders;
   readonly #map = new LaneMap();
   #trouble: ErrorCode = 'kafka-unavailable';
   #wasTroubled = false;
@@ -85,6 +90,7 @@ export class Lanes {
   constructor(options: LanesOptions) {
     this.#options = options;
     this.#availability = new Availability(options.publishTimeoutMs, options.onState);
+    this.#leaders = new Leaders(options.random);
     this.#tickedAt = options.clock.now();
     this.#stopTicking = options.clock.every(TICK_MS, () => this.#tick());
     this.#askForMetadata();
@@ -138,8 +144,7 @@ export class Lanes {
   /** Takes note of leaders, partitions and errors. */
   update(metadata: TopicMetadata, minInSyncReplicas: number): void {
     this.#map.update(metadata.partitions.map(({ leader }) => leader));
-    for (const leader of this.#unreachable.keys())
-      if (!this.#map.leads(leader)) this.#unreachable.delete(leader);
+    this.#leaders.keepOnly((leader) => this.#map.leads(leader));
     const isUsable = metadata.partitions.some(
       ({ leader, inSyncReplicas }) => leader !== NO_LEADER && inSyncReplicas >= minInSyncReplicas,
     );
@@ -167,30 +172,33 @@ export class Lanes {
     const now = this.#options.clock.now();
     for (const lane of this.#map.lanes) {
       const leader = this.#map.leaderOf(lane);
-      if (leader === NO_LEADER || !isReady(lane, now)) continue;
-      if ((this.#unreachable.get(leader)?.retryAt ?? 0) > now || this.#isThrottled(leader, now)) continue;
-      if (this.#travelsAlone(lane, leader, now)) this.#start(leader, String(lane.partition), [lane], now);
-      else this.#start(leader, SHARED, this.#map.lanes, now);
+      if (leader === NO_LEADER || !isReady(lane, now) || !this.#leaders.mayBeSentTo(leader, now)) continue;
+      this.#start(leader, this.#channelOf(lane, leader, now), now);
     }
   }
 
-  #isThrottled(leader: number, now: number): boolean {
-    return (this.#throttled.get(leader) ?? 0) > now;
-  }
-
-  #travelsAlone(lane: Lane, leader: number, now: number): boolean {
-    if (lane.failures > 0) return true;
-    const shared = this.#flights.get(keyOf(leader, SHARED));
-    return shared !== undefined && now - shared.startedAt > SLOW_MS;
+  /** How the lane travels: with its like, unless it failed or would have to wait for a slow flight. */
+  #channelOf(lane: Lane, leader: number, now: number): string {
+    const keepsUp = now - (lane.oldestAcceptedAt ?? now) <= SLOW_MS;
+    const isSlow = (channel: string) =>
+      now - (this.#flights.get(keyOf(leader, channel))?.startedAt ?? now) > SLOW_MS;
+    if (lane.failures > 0) return String(lane.partition);
+    if (keepsUp && !isSlow(SHARED)) return SHARED;
+    return isSlow(BEHIND) ? String(lane.partition) : BEHIND;
   }
 
   /** The lanes that go along are chosen when the connection is ready to write, not before. */
-  #start(leader: number, name: string, candidates: readonly Lane[], now: number): void {
-    const key = keyOf(leader, name);
+  #start(leader: number, channel: string, now: number): void {
+    const key = keyOf(leader, channel);
     if (this.#flights.has(key)) return;
-    const flight: Flight = { leader, name, lanes: [], startedAt: now, attempt: undefined };
+    const flight: Flight = { leader, channel, lanes: [], startedAt: now, attempt: undefined };
     this.#flights.set(key, flight);
-    flight.attempt = this.#options.send(leader, name, () => this.#board(flight, candidates));
+    flight.attempt = this.#options.send({
+      leader,
+      channel,
+      brokerTimeoutMs: channel === SHARED ? BROKER_TIMEOUT_SHARED_MS : BROKER_TIMEOUT_MS,
+      take: () => this.#board(flight),
+    });
     void flight.attempt.result.then((result) => {
       this.#flights.delete(key);
       this.#land(flight, result);
@@ -199,18 +207,19 @@ export class Lanes {
     });
   }
 
-  #board(flight: Flight, candidates: readonly Lane[]): readonly PartitionRecords[] {
+  #board(flight: Flight): readonly PartitionRecords[] {
+    const { leader, channel } = flight;
     const now = this.#options.clock.now();
-    if (this.#isThrottled(flight.leader, now)) return [];
+    if (this.#leaders.isThrottled(leader, now)) return [];
+    const { lanes } = this.#map;
     const boarded: PartitionRecords[] = [];
     let bytes = 0;
     // Another lane is first each time, so that none is left out again and again when a request is full.
     this.#firstLane += 1;
-    for (let step = 0; step < candidates.length && bytes < REQUEST_BYTES_MAX; step += 1) {
-      const lane = candidates[(this.#firstLane + step) % candidates.length] as Lane;
-      const isOurs =
-        this.#map.leaderOf(lane) === flight.leader && (flight.name !== SHARED || lane.failures === 0);
-      if (!isOurs || !isReady(lane, now)) continue;
+    for (let step = 0; step < lanes.length && bytes < REQUEST_BYTES_MAX; step += 1) {
+      const lane = lanes[(this.#firstLane + step) % lanes.length] as Lane;
+      if (this.#map.leaderOf(lane) !== leader || !isReady(lane, now)) continue;
+      if (channel !== String(lane.partition) && channel !== this.#channelOf(lane, leader, now)) continue;
       this.#expireLane(lane, now);
       const batch = lane.take(this.#options.batchLimits());
       if (batch.length === 0) continue;
@@ -233,23 +242,26 @@ export class Lanes {
         return;
       case 'answered': {
         this.#options.metrics.kafkaRequestTook((now - flight.startedAt) / 1000);
-        this.#unreachable.delete(flight.leader);
-        if (result.throttleTimeMs > 0) this.#throttled.set(flight.leader, now + result.throttleTimeMs);
+        this.#leaders.answered(flight.leader, now, result.throttleTimeMs);
         for (const lane of flight.lanes) {
           const answer = result.partitions.find(({ partition }) => partition === lane.partition);
           if (answer?.errorCode === 0) this.#store(lane, answer.baseOffset);
           else this.#refuse(lane, answer?.errorCode ?? -1, now);
         }
-        const isSlow = this.#travelsAlone(flight.lanes[0] as Lane, flight.leader, now);
-        if (flight.name !== SHARED && !isSlow) this.#options.release(flight.leader, flight.name);
+        this.#releaseIfUnused(flight, now);
       }
     }
   }
 
+  /** A connection beside the shared one goes when the lanes that it carried need it no longer. */
+  #releaseIfUnused({ leader, channel, lanes }: Flight, now: number): void {
+    if (channel === SHARED || lanes.some((lane) => this.#channelOf(lane, leader, now) === channel)) return;
+    this.#options.release(leader, channel);
+  }
+
   #landUnsent(flight: Flight, reason: string, now: number): void {
     if (reason === 'nothing to send') return;
-    const failures = (this.#unreachable.get(flight.leader)?.failures ?? 0) + 1;
-    this.#unreachable.set(flight.leader, { failures, retryAt: now + this.#backoffMs(failures) });
+    this.#leaders.notReached(flight.leader, now);
     this.#options.metrics.kafkaError('unreachable');
     this.#lastReason = reason;
     this.#askForMetadataSoon();
@@ -302,14 +314,9 @@ export class Lanes {
 
   #backOff(lane: Lane, reason: string, now: number): void {
     lane.failures += 1;
-    lane.retryAt = now + this.#backoffMs(lane.failures);
+    lane.retryAt = now + backoffMs(lane.failures, this.#options.random);
     this.#lastReason = reason;
     this.#askForMetadataSoon();
-  }
-
-  #backoffMs(failures: number): number {
-    const full = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** (failures - 1));
-    return full * (0.5 + this.#options.random() / 2);
   }
 
   /** Settles what is not settled, as `outcome` unless an earlier attempt made it ambiguous, and lets all go. */
@@ -331,8 +338,7 @@ export class Lanes {
       this.#map.change();
       this.#flush();
     } else {
-      // Nothing waits for those leaders, so nothing would ever show that they are back.
-      this.#unreachable.clear();
+      this.#leaders.keepOnly(() => false);
     }
     const isSlow = this.#doubtFlights(now);
     const isTroubled = this.#isTroubled();
@@ -344,7 +350,7 @@ export class Lanes {
   /** True while a lane fails or a leader cannot be reached. Says so when it begins and when it ends. */
   #isTroubled(): boolean {
     const failing = this.#map.lanes.filter(({ failures }) => failures > 0).length;
-    const isTroubled = failing > 0 || this.#unreachable.size > 0;
+    const isTroubled = failing > 0 || this.#leaders.hasUnreachable;
     if (isTroubled !== this.#wasTroubled) this.#options.onTrouble(isTroubled, failing, this.#lastReason);
     this.#wasTroubled = isTroubled;
     return isTroubled;
@@ -378,7 +384,7 @@ export class Lanes {
 
   /** After a failure: at once, but not for every failing lane again. */
   #askForMetadataSoon(): void {
-    if (this.#options.clock.now() - this.#metadataAskedAt >= BACKOFF_MIN_MS) this.#askForMetadata();
+    if (this.#options.clock.now() - this.#metadataAskedAt >= METADATA_PAUSE_MS) this.#askForMetadata();
   }
 }
 
@@ -388,6 +394,6 @@ function isReady(lane: Lane, now: number): boolean {
   return !lane.inFlight && !lane.isEmpty && lane.retryAt <= now;
 }
 
-function keyOf(leader: number, name: string): string {
-  return `${leader}/${name}`;
+function keyOf(leader: number, channel: string): string {
+  return `${leader}/${channel}`;
 }

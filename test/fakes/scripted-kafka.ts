@@ -1,10 +1,11 @@
-import type { Attempt, PartitionRecords, SendResult } from '../../src/ingest/kafka-producer.ts';
+import type { Attempt, PartitionRecords, SendOptions, SendResult } from '../../src/ingest/kafka-producer.ts';
 import type { PartitionAnswer, TopicMetadata } from '../../src/ingest/kafka-protocol.ts';
 
 /** One request that was written, to be answered, lost or left hanging by the test. */
 export interface WrittenRequest {
   readonly leader: number;
   readonly channel: string;
+  readonly brokerTimeoutMs: number;
   /** By partition: the values of its records. */
   readonly records: ReadonlyMap<number, readonly string[]>;
   isAbandoned: boolean;
@@ -27,7 +28,8 @@ export class ScriptedKafka {
   readonly #log = new Map<number, string[]>();
   readonly #waiting: (() => void)[] = [];
 
-  readonly send = (leader: number, channel: string, take: () => readonly PartitionRecords[]): Attempt => {
+  readonly send = (options: SendOptions): Attempt => {
+    const { leader, take } = options;
     const { promise, resolve } = Promise.withResolvers<SendResult>();
     let written: WrittenRequest | undefined;
     const write = () => {
@@ -40,7 +42,7 @@ export class ScriptedKafka {
         resolve({ status: 'unsent', reason: 'nothing to send' });
         return;
       }
-      written = this.#written(leader, channel, partitions, resolve);
+      written = this.#written(options, partitions, resolve);
       this.requests.push(written);
     };
     if (this.isConnecting) this.#waiting.push(write);
@@ -81,8 +83,7 @@ export class ScriptedKafka {
   }
 
   #written(
-    leader: number,
-    channel: string,
+    { leader, channel, brokerTimeoutMs }: SendOptions,
     partitions: readonly PartitionRecords[],
     resolve: (result: SendResult) => void,
   ): WrittenRequest {
@@ -95,6 +96,7 @@ export class ScriptedKafka {
     return {
       leader,
       channel,
+      brokerTimeoutMs,
       records,
       isAbandoned: false,
       answer: (errors = {}, throttleTimeMs = 0) => {

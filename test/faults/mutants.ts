@@ -79,16 +79,19 @@ function replyBeforeAck(send: Send): Send {
   const offsets = new NextOffsets();
   /** A connection carries one request at a time, so the true end of the attempt before is waited for. */
   const busy = new Map<string, Promise<unknown>>();
-  return (leader, name, take) => {
-    const key = `${leader}/${name}`;
+  return (options) => {
+    const key = `${options.leader}/${options.channel}`;
     const written = Promise.withResolvers<SendResult>();
     const start = async (): Promise<SendResult> => {
       await busy.get(key);
       let taken: readonly PartitionRecords[] = [];
-      const { result } = send(leader, name, () => {
-        taken = take();
-        if (taken.length > 0) setTimeout(() => written.resolve(offsets.asIfStored(taken)), 1);
-        return taken;
+      const { result } = send({
+        ...options,
+        take: () => {
+          taken = options.take();
+          if (taken.length > 0) setTimeout(() => written.resolve(offsets.asIfStored(taken)), 1);
+          return taken;
+        },
       });
       busy.set(key, result);
       return result;
@@ -99,11 +102,14 @@ function replyBeforeAck(send: Send): Send {
 
 function dropRetry(send: Send): Send {
   const offsets = new NextOffsets();
-  return (leader, name, take) => {
+  return (options) => {
     let taken: readonly PartitionRecords[] = [];
-    const attempt = send(leader, name, () => {
-      taken = take();
-      return taken;
+    const attempt = send({
+      ...options,
+      take: () => {
+        taken = options.take();
+        return taken;
+      },
     });
     const result = attempt.result.then((ended) => {
       if (ended.status === 'lost') return offsets.asIfStored(taken);
@@ -115,8 +121,8 @@ function dropRetry(send: Send): Send {
 }
 
 function trustNotLeader(send: Send): Send {
-  return (leader, name, take) => {
-    const attempt = send(leader, name, take);
+  return (options) => {
+    const attempt = send(options);
     const result = attempt.result.then((ended): SendResult => {
       if (ended.status !== 'answered') return ended;
       const partitions = ended.partitions.map((answer) =>

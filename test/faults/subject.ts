@@ -34,7 +34,6 @@ export interface SubjectOptions {
 
 export const PUBLISH_TIMEOUT_MS = 15_000;
 // As in server.ts, like all of the wiring below.
-const BROKER_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 11_000;
 const BATCH_BYTES_MAX = 1_000_000;
 const BATCH_RECORDS_MAX = 10_000;
@@ -57,7 +56,6 @@ export async function startSubject(options: SubjectOptions): Promise<Subject> {
     security,
     topic,
     compression: 'none',
-    brokerTimeoutMs: BROKER_TIMEOUT_MS,
     requestTimeoutMs: REQUEST_TIMEOUT_MS,
     onMetadata: (metadata: TopicMetadata) =>
       publisher.lanes.update(metadata, settings?.minInSyncReplicas ?? 1),
@@ -74,14 +72,17 @@ export async function startSubject(options: SubjectOptions): Promise<Subject> {
       recordsMax: BATCH_RECORDS_MAX,
     }),
     publishTimeoutMs: PUBLISH_TIMEOUT_MS,
-    send: wrapSend((leader, channel, take) =>
-      producer.send(leader, channel, () => {
-        const taken = take();
-        const now = performance.now();
-        for (const { records } of taken) {
-          for (const record of records) ledger.attempted((record as Numbered).number, now);
-        }
-        return taken;
+    send: wrapSend((attempt) =>
+      producer.send({
+        ...attempt,
+        take: () => {
+          const taken = attempt.take();
+          const now = performance.now();
+          for (const { records } of taken) {
+            for (const record of records) ledger.attempted((record as Numbered).number, now);
+          }
+          return taken;
+        },
       }),
     ),
     release: (leader, channel) => producer.release(leader, channel),

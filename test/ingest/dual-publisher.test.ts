@@ -9,6 +9,7 @@ import { ScriptedKafka, topicLedBy } from '../fakes/scripted-kafka.ts';
 const PUBLISH_TIMEOUT_MS = 15_000;
 const NOT_ENOUGH_REPLICAS = 19;
 const NOT_LEADER = 6;
+const REQUEST_TIMED_OUT = 7;
 const MESSAGE_TOO_LARGE = 10;
 const TOPIC_AUTHORIZATION_FAILED = 29;
 
@@ -362,15 +363,48 @@ describe('DualPublisher', () => {
     });
 
     it('does not make others wait for a shared request that is slow', async () => {
-      const { kafka, publish, clock } = await started({ leaders: [1, 1] });
-      publish('slow', keyIn(0, 2));
+      const { kafka, publish, clock } = await started({ leaders: [1, 1, 1] });
+      publish('slow', keyIn(0, 3));
       await clock.advance(1_100);
-      const other = publish('other', keyIn(1, 2));
+      const other = publish('other', keyIn(1, 3));
       await clock.settle();
-      assert.equal(kafka.last.channel, '1');
-      kafka.last.answer();
+      const beside = kafka.last;
+      assert.equal(beside.channel, 'behind');
+      await clock.advance(1_100);
+      publish('third', keyIn(2, 3));
+      await clock.settle();
+      assert.equal(kafka.last.channel, '2', 'both are slow by now');
+      kafka.requests[0]?.answer();
+      beside.answer();
       await clock.settle();
       assert.equal(other.outcomes?.[0]?.status, 'stored');
+      assert.deepEqual(kafka.released, ['1/behind']);
+    });
+
+    it('is told by Kafka soon, and waited for when it is behind: then much would be copied in vain', async () => {
+      const { kafka, publish, clock } = await started({ leaders: [1, 1, 1] });
+      publish('stuck', keyIn(0, 3));
+      publish('sibling', keyIn(1, 3));
+      await clock.settle();
+      assert.deepEqual([kafka.last.channel, kafka.last.brokerTimeoutMs], ['shared', 1_000]);
+      kafka.last.answer({ 0: REQUEST_TIMED_OUT, 1: REQUEST_TIMED_OUT });
+      await clock.advance(300);
+      const alone = kafka.requests.slice(-2);
+      assert.deepEqual(alone.map(({ channel }) => channel).toSorted(), ['0', '1']);
+      assert.deepEqual(
+        alone.map(({ brokerTimeoutMs }) => brokerTimeoutMs),
+        [10_000, 10_000],
+      );
+      publish('later', keyIn(0, 3));
+      publish('later sibling', keyIn(1, 3));
+      await clock.advance(2_000);
+      for (const request of alone) request.answer();
+      publish('prompt', keyIn(2, 3));
+      await clock.settle();
+      const [behind, shared] = kafka.requests.slice(-2).toSorted((a, b) => (a.channel < b.channel ? -1 : 1));
+      assert.deepEqual([behind?.channel, behind?.brokerTimeoutMs], ['behind', 10_000]);
+      assert.deepEqual([...(behind?.records.keys() ?? [])].toSorted(), [0, 1]);
+      assert.deepEqual([shared?.channel, [...(shared?.records.keys() ?? [])]], ['shared', [2]]);
     });
 
     it('is seen as degraded, and so is a partition without a leader', async () => {

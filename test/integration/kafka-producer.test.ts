@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import { type LocalKafka, startKafka } from '../../dev/local-kafka.ts';
 import { brokerAddresses } from '../../src/config.ts';
 import { openConnection } from '../../src/ingest/kafka-connection.ts';
-import { KafkaProducer, type SendResult } from '../../src/ingest/kafka-producer.ts';
+import { KafkaProducer, type SendOptions, type SendResult } from '../../src/ingest/kafka-producer.ts';
 import type { TopicMetadata } from '../../src/ingest/kafka-protocol.ts';
 import { kafkaClient, type TopicSettings, TopicWatch } from '../../src/ingest/kafka-topic.ts';
 import type { Compression, RecordSource } from '../../src/ingest/record-batch.ts';
@@ -37,7 +37,6 @@ describe('KafkaProducer on a real broker', () => {
       security: kafkaClient({ brokers: bootstrap, clientId: 'test', log }).security,
       topic,
       compression,
-      brokerTimeoutMs: 4_000,
       requestTimeoutMs,
       onMetadata: (answer) => {
         metadata = answer;
@@ -71,11 +70,13 @@ describe('KafkaProducer on a real broker', () => {
 
   it('tells the outcome of each partition: one that does not exist fails, its neighbours are stored', async () => {
     const { producer, leader } = await producerOn('events');
-    const result = await producer.send(leader, 'shared', () => [
-      { partition: 0, records: [record('a'), record('b')] },
-      { partition: 99, records: [record('c')] },
-      { partition: 2, records: [record('d')] },
-    ]).result;
+    const result = await producer.send(
+      attempt(leader, () => [
+        { partition: 0, records: [record('a'), record('b')] },
+        { partition: 99, records: [record('c')] },
+        { partition: 2, records: [record('d')] },
+      ]),
+    ).result;
     assert.equal(result.status, 'answered');
     const answers = new Map(result.partitions.map((answer) => [answer.partition, answer]));
     assert.deepEqual(answers.get(0), { partition: 0, errorCode: 0, baseOffset: 0 });
@@ -98,7 +99,7 @@ describe('KafkaProducer on a real broker', () => {
       await createTopic(kafka, topic, 1);
       const { producer, leader } = await producerOn(topic, compression);
       const records = Array.from({ length: 500 }, (_, index) => record(`${compression} ${index} é🔑`));
-      const result = await producer.send(leader, 'shared', () => [{ partition: 0, records }]).result;
+      const result = await producer.send(attempt(leader, () => [{ partition: 0, records }])).result;
       assert.equal(result.status, 'answered');
       const stored = await readTopic(kafka.brokers, topic);
       assert.deepEqual(
@@ -115,7 +116,7 @@ describe('KafkaProducer on a real broker', () => {
   it('hears that a batch is too large', async () => {
     const { producer, leader } = await producerOn('events');
     const records = [{ ...record('large'), tail: Buffer.alloc(1_100_000, 'x') }];
-    const result = await producer.send(leader, 'shared', () => [{ partition: 1, records }]).result;
+    const result = await producer.send(attempt(leader, () => [{ partition: 1, records }])).result;
     assert.equal(result.status, 'answered');
     assert.equal(result.partitions[0]?.errorCode, MESSAGE_TOO_LARGE);
   });
@@ -123,25 +124,27 @@ describe('KafkaProducer on a real broker', () => {
   it('asks what to send only once the connection can be written to, and sends nothing if nothing is left', async () => {
     const { producer, leader } = await producerOn('events');
     let isTaken = false;
-    const attempt = producer.send(leader, 'shared', () => {
-      isTaken = true;
-      return [];
-    });
+    const { result } = producer.send(
+      attempt(leader, () => {
+        isTaken = true;
+        return [];
+      }),
+    );
     assert.equal(isTaken, false);
-    assert.deepEqual(await attempt.result, { status: 'unsent', reason: 'nothing to send' });
+    assert.deepEqual(await result, { status: 'unsent', reason: 'nothing to send' });
     assert.equal(isTaken, true);
   });
 
   it('P4: a broker that cannot be reached makes it unsent, not lost', async () => {
     const { producer } = await producerOn('events');
-    const result = await producer.send(77, 'shared', () => assert.fail('nothing may be taken')).result;
+    const result = await producer.send(attempt(77, () => assert.fail('nothing may be taken'))).result;
     assert.equal(result.status, 'unsent');
   });
 
   it('P6: a request without an answer ends as lost, after its connection is closed', async () => {
     const { producer, leader } = await producerOn('events', 'none', 1_000);
     const send = (): Promise<SendResult> =>
-      producer.send(leader, 'shared', () => [{ partition: 0, records: [record('paused')] }]).result;
+      producer.send(attempt(leader, () => [{ partition: 0, records: [record('paused')] }])).result;
     assert.equal((await send()).status, 'answered');
     kafka.pause();
     try {
@@ -187,4 +190,8 @@ async function createTopic(kafka: LocalKafka, topic: string, partitions: number)
   const settings = await promise;
   watch.close();
   return settings;
+}
+
+function attempt(leader: number, take: SendOptions['take']): SendOptions {
+  return { leader, channel: 'shared', brokerTimeoutMs: 4_000, take };
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Attempt, PartitionRecords, SendResult } from '../../src/ingest/kafka-producer.ts';
+import type { Attempt, PartitionRecords, SendOptions, SendResult } from '../../src/ingest/kafka-producer.ts';
 import type { PartitionAnswer, TopicMetadata } from '../../src/ingest/kafka-protocol.ts';
 import type { Random } from './random.ts';
 import type { VirtualTime } from './virtual-time.ts';
@@ -24,12 +24,15 @@ const REFUSING = [2, 10, 17, 18, 19, 29, 31, 32, 35, 44, 87];
 const AMBIGUOUS = [-1, 3, 5, 6, 7, 13, 20, 56];
 const REQUEST_TIMEOUT_MS = 11_000;
 const NOT_LEADER = 6;
+const REQUEST_TIMED_OUT = 7;
 const MESSAGE_TOO_LARGE = 10;
 
 interface Partition {
   leader: number;
   leaderEpoch: number;
   readonly log: string[];
+  /** Appends wait for a replica that does not follow, and requests that carry one for the appends. */
+  isStuck: boolean;
   /** The attempt whose result the lane has not heard yet. */
   live: object | undefined;
 }
@@ -52,6 +55,8 @@ export class KafkaModel {
   readonly #options: KafkaModelOptions;
   readonly #partitions: Partition[] = [];
   readonly #faults = new Map<number, Fault>();
+  /** Answers that wait for stuck partitions. */
+  readonly #undecided = new Set<() => void>();
   /** Requests that a paused broker has read and will execute. */
   readonly #held = new Map<number, (() => void)[]>();
   readonly #throttledUntil = new Map<number, number>();
@@ -76,7 +81,7 @@ export class KafkaModel {
   grow(count: number): void {
     while (this.#partitions.length < count) {
       const leader = this.#partitions.length % this.#options.leaders;
-      this.#partitions.push({ leader, leaderEpoch: 0, log: [], live: undefined });
+      this.#partitions.push({ leader, leaderEpoch: 0, log: [], isStuck: false, live: undefined });
     }
   }
 
@@ -96,6 +101,14 @@ export class KafkaModel {
     moved.leaderEpoch += 1;
   }
 
+  /** From now on the partition's appends are not acknowledged, or are again. */
+  stick(partition: number, isStuck: boolean): void {
+    const stuck = this.#partitions[partition];
+    if (stuck === undefined) return;
+    stuck.isStuck = isStuck;
+    for (const decide of this.#undecided) decide();
+  }
+
   readonly refreshMetadata = (): void => {
     const { time, random, onMetadata } = this.#options;
     if (random.chance(0.1)) return; // the broker that was asked does not answer
@@ -104,7 +117,7 @@ export class KafkaModel {
     time.after(random.between(1, isLagging ? 3_000 : 200), () => onMetadata(known ?? this.#metadata()));
   };
 
-  readonly send = (leader: number, _name: string, take: () => readonly PartitionRecords[]): Attempt => {
+  readonly send = ({ leader, brokerTimeoutMs, take }: SendOptions): Attempt => {
     const { time, random } = this.#options;
     const { promise, resolve } = Promise.withResolvers<SendResult>();
     const attempt = {};
@@ -143,7 +156,7 @@ export class KafkaModel {
         for (const id of idsOf(records)) this.#options.onWrite(id);
       }
       time.after(REQUEST_TIMEOUT_MS, () => finish({ status: 'lost', reason: 'timeout' }));
-      time.after(random.between(0, 4), () => this.#arrive(leader, written, finish));
+      time.after(random.between(0, 4), () => this.#arrive(leader, brokerTimeoutMs, written, finish));
     });
     return {
       result: promise,
@@ -173,6 +186,7 @@ export class KafkaModel {
 
   #arrive(
     leader: number,
+    brokerTimeoutMs: number,
     requested: readonly PartitionRecords[],
     finish: (result: SendResult) => void,
   ): void {
@@ -183,7 +197,9 @@ export class KafkaModel {
       // An answer may leave a partition out, whatever became of it.
       if (fault === 'errors' && random.chance(0.05)) partitions.pop();
       const throttleTimeMs = fault === 'throttled' ? random.between(0, 3_000) : 0;
-      time.after(delayMs, () => finish({ status: 'answered', partitions, throttleTimeMs }));
+      this.#decided(partitions, brokerTimeoutMs, (decided) =>
+        time.after(delayMs, () => finish({ status: 'answered', partitions: decided, throttleTimeMs })),
+      );
     };
     switch (fault) {
       case 'down':
@@ -211,6 +227,33 @@ export class KafkaModel {
     }
   }
 
+  /** Answers when no append of the request waits for a replica any more, or the broker's patience is over. */
+  #decided(
+    answers: readonly PartitionAnswer[],
+    brokerTimeoutMs: number,
+    onDecided: (answers: readonly PartitionAnswer[]) => void,
+  ): void {
+    const isWaiting = ({ partition, errorCode }: PartitionAnswer) =>
+      errorCode === 0 && this.#partitions[partition]?.isStuck === true;
+    const decide = (isOver: boolean) => {
+      if ((!isOver && answers.some(isWaiting)) || !this.#undecided.delete(wait)) return;
+      onDecided(
+        answers.map((answer) =>
+          isWaiting(answer) ? this.#failed(answer.partition, REQUEST_TIMED_OUT) : answer,
+        ),
+      );
+    };
+    const wait = () => decide(false);
+    this.#undecided.add(wait);
+    this.#options.time.after(brokerTimeoutMs, () => decide(true));
+    wait();
+  }
+
+  #failed(partition: number, errorCode: number): PartitionAnswer {
+    this.answered.set(errorCode, (this.answered.get(errorCode) ?? 0) + 1);
+    return { partition, errorCode, baseOffset: -1 };
+  }
+
   /** One partition of a request, as the broker `leader` does it. */
   #execute(
     leader: number,
@@ -220,10 +263,7 @@ export class KafkaModel {
     const { random } = this.#options;
     const target = this.#partitions[partition] as Partition;
     const ids = idsOf(records);
-    const fail = (errorCode: number): PartitionAnswer => {
-      this.answered.set(errorCode, (this.answered.get(errorCode) ?? 0) + 1);
-      return { partition, errorCode, baseOffset: -1 };
-    };
+    const fail = (errorCode: number) => this.#failed(partition, errorCode);
     if (target.leader !== leader) return fail(NOT_LEADER);
     if (ids.some((id) => id.endsWith('too-large'))) return fail(MESSAGE_TOO_LARGE);
     if (fault === 'errors' && random.chance(0.6)) {

@@ -137,6 +137,16 @@ export async function simulate(seed: number, coverage: Coverage): Promise<void> 
         kafka.move(random.between(0, kafka.partitionCount - 1), random.between(0, leaders - 1));
       });
     }
+    for (let left = random.between(0, 4); left > 0; left -= 1) {
+      const begin = random.between(EVENTS_FROM, EVENTS_UNTIL);
+      const partition = random.between(0, kafka.partitionCount - 1);
+      time.at(begin, () => {
+        faults += 1;
+        count('fault partition stuck');
+        kafka.stick(partition, true);
+      });
+      time.at(begin + random.between(50, 18_000), () => kafka.stick(partition, false));
+    }
     if (random.chance(0.4)) {
       time.at(random.between(EVENTS_FROM, EVENTS_UNTIL), () => {
         count('fault partitions added');

@@ -146,7 +146,9 @@ export class Lanes {
     this.#map.update(metadata.partitions.map(({ leader }) => leader));
     this.#leaders.keepOnly((leader) => this.#map.leads(leader));
     const isUsable = metadata.partitions.some(
-      ({ leader, inSyncReplicas }) => leader !== NO_LEADER && inSyncReplicas >= minInSyncReplicas,
+      // A topic with fewer replicas than it demands in sync: since version 4 Kafka then demands all that there are.
+      ({ leader, inSyncReplicas, replicas }) =>
+        leader !== NO_LEADER && inSyncReplicas >= Math.min(minInSyncReplicas, replicas),
     );
     this.#trouble = metadata.errorCode === 0 ? 'kafka-unavailable' : produceError(metadata.errorCode).code;
     this.#availability.metadata(isUsable);

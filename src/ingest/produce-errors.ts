@@ -118,6 +118,9 @@ const UNKNOWN = row(
   'not on the allow-list, so nothing is known of the append',
 );
 
+/** Every code that has a row. */
+export const produceErrorCodes: readonly number[] = Object.keys(rows).map(Number);
+
 /** The row of an error code other than 0. */
 export function produceError(errorCode: number): ProduceErrorRow {
   return rows[errorCode] ?? UNKNOWN;

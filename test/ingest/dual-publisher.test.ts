@@ -500,6 +500,14 @@ describe('DualPublisher', () => {
       assert.equal(tried.outcomes?.[0]?.status, 'stored');
     });
 
+    it('is available on a topic with fewer replicas than it demands in sync', async () => {
+      const { publisher } = await started({ leaders: [] });
+      const topic = topicLedBy(1);
+      const partitions = topic.partitions.map((each) => ({ ...each, replicas: 1, inSyncReplicas: 1 }));
+      publisher.lanes.update({ ...topic, partitions }, 2);
+      assert.equal(publisher.lanes.state, 'available');
+    });
+
     it('is unavailable again when the metadata shows no usable leader any more', async () => {
       const { publish, clock, lead, publisher } = await started();
       publish('a');

@@ -20,8 +20,8 @@ export type Fault =
   | 'throttled';
 
 /** Errors that a leader answers without having appended, and those after which nobody can tell. */
-const REFUSING = [2, 10, 17, 18, 19, 29, 31, 32, 35, 44, 87];
-const AMBIGUOUS = [-1, 3, 5, 6, 7, 13, 20, 56];
+const REFUSING = [2, 10, 17, 18, 19, 21, 29, 31, 32, 35, 43, 44, 76, 87];
+const AMBIGUOUS = [-1, 3, 5, 6, 7, 13, 20, 56, 74];
 const REQUEST_TIMEOUT_MS = 11_000;
 const NOT_LEADER = 6;
 const REQUEST_TIMED_OUT = 7;

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { produceErrorCodes } from '../../src/ingest/produce-errors.ts';
 import { type Coverage, simulate } from './simulation.ts';
 
 /**
@@ -8,6 +9,22 @@ import { type Coverage, simulate } from './simulation.ts';
 
 const FAILURES_SHOWN = 10;
 const PROGRESS_MS = 10_000;
+/** From so many seeds on, whatever is expected has to have happened. */
+const SEEDS_COVERING = 2_000;
+const EXPECTED = new Set([
+  ...produceErrorCodes.map((code) => `row ${code}`),
+  'accept → not_stored kafka-unavailable',
+  'accept → not_stored buffer-full',
+  'accept → not_stored shutting-down',
+  'pending → not_stored kafka-unavailable',
+  'in flight → not_stored kafka-unavailable',
+  'in flight → refused event-too-large',
+  'in flight → retried',
+  'in flight → stored',
+  'in flight → unknown outcome-unknown',
+  'ambiguous or refused → stored',
+  'settled stored_late',
+]);
 
 const { values } = parseArgs({
   options: {
@@ -39,5 +56,7 @@ for (let seed = from; seed < from + count; seed += 1) {
 for (const [name, times] of [...coverage].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
   process.stdout.write(`${String(times).padStart(10)}  ${name}\n`);
 }
+const uncovered = count < SEEDS_COVERING ? [] : [...EXPECTED].filter((name) => !coverage.has(name));
+if (uncovered.length > 0) process.stdout.write(`not covered: ${uncovered.join(', ')}\n`);
 process.stdout.write(`${count - failed} passed, ${failed} failed\n`);
-process.exitCode = failed === 0 ? 0 : 1;
+process.exitCode = failed + uncovered.length === 0 ? 0 : 1;

@@ -3,6 +3,7 @@ import { Availability, type KafkaReadiness, type KafkaState } from './availabili
 import { backoffMs } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import type { Outcome } from './dual-publisher.ts';
+import { brokerTimeoutMs, type Flight, Flights } from './flights.ts';
 import type { Attempt, PartitionRecords, SendOptions, SendResult } from './kafka-producer.ts';
 import type { TopicMetadata } from './kafka-protocol.ts';
 import type { BatchLimits, Entry, Lane } from './lane.ts';
@@ -12,15 +13,6 @@ import { produceError } from './produce-errors.ts';
 
 /** How often deadlines, retries and slow attempts are looked at. */
 const TICK_MS = 50;
-/** An attempt older than this is slow, and its leader is doubted; a lane whose oldest event is older is behind. */
-const SLOW_MS = 1_000;
-/**
- * How long the broker waits for its in-sync replicas. Kafka answers a request when every partition in it is decided,
- * so what is shared by lanes that keep up is decided soon. What is behind is a lot, to be copied in vain if it is
- * decided too soon; Kafka's own patience with a dead replica is shorter than this (ARCHITECTURE.md, timing).
- */
-const BROKER_TIMEOUT_MS = 10_000;
-const BROKER_TIMEOUT_SHARED_MS = 1_000;
 const METADATA_AGE_MAX_MS = 60_000;
 /** In doubt, metadata is asked for this often. */
 const METADATA_DOUBT_MS = 1_000;
@@ -53,28 +45,11 @@ export interface LanesOptions {
   };
 }
 
-/** One attempt under way, and the lanes it carries once it is written. */
-interface Flight {
-  readonly leader: number;
-  readonly channel: string;
-  readonly lanes: Lane[];
-  readonly startedAt: number;
-  attempt: Attempt | undefined;
-}
-
-/** Each is a connection of its own to a leader; a lane that travels alone has one with the name of its partition. */
-const SHARED = 'shared';
-const BEHIND = 'behind';
-
-/**
- * A lane per partition, and the flights that carry them. Lanes with the same leader share a flight with their like:
- * those that keep up, and those that are behind. A lane that failed travels alone until it succeeds, so that a stuck
- * partition does not stall its siblings (docs/decisions).
- */
+/** A lane per partition, and what becomes of the events in them: sent, retried, settled by their deadlines. */
 export class Lanes {
   readonly #options: LanesOptions;
   readonly #availability: Availability;
-  readonly #flights = new Map<string, Flight>();
+  readonly #flights = new Flights();
   readonly #leaders: Leaders;
   readonly #map = new LaneMap();
   #trouble: ErrorCode = 'kafka-unavailable';
@@ -175,34 +150,22 @@ export class Lanes {
     for (const lane of this.#map.lanes) {
       const leader = this.#map.leaderOf(lane);
       if (leader === NO_LEADER || !isReady(lane, now) || !this.#leaders.mayBeSentTo(leader, now)) continue;
-      this.#start(leader, this.#channelOf(lane, leader, now), now);
+      this.#start(leader, this.#flights.channelOf(lane, leader, now), now);
     }
-  }
-
-  /** How the lane travels: with its like, unless it failed or would have to wait for a slow flight. */
-  #channelOf(lane: Lane, leader: number, now: number): string {
-    const keepsUp = now - (lane.oldestAcceptedAt ?? now) <= SLOW_MS;
-    const isSlow = (channel: string) =>
-      now - (this.#flights.get(keyOf(leader, channel))?.startedAt ?? now) > SLOW_MS;
-    if (lane.failures > 0) return String(lane.partition);
-    if (keepsUp && !isSlow(SHARED)) return SHARED;
-    return isSlow(BEHIND) ? String(lane.partition) : BEHIND;
   }
 
   /** The lanes that go along are chosen when the connection is ready to write, not before. */
   #start(leader: number, channel: string, now: number): void {
-    const key = keyOf(leader, channel);
-    if (this.#flights.has(key)) return;
-    const flight: Flight = { leader, channel, lanes: [], startedAt: now, attempt: undefined };
-    this.#flights.set(key, flight);
+    const flight = this.#flights.begin(leader, channel, now);
+    if (flight === undefined) return;
     flight.attempt = this.#options.send({
       leader,
       channel,
-      brokerTimeoutMs: channel === SHARED ? BROKER_TIMEOUT_SHARED_MS : BROKER_TIMEOUT_MS,
+      brokerTimeoutMs: brokerTimeoutMs(channel),
       take: () => this.#board(flight),
     });
     void flight.attempt.result.then((result) => {
-      this.#flights.delete(key);
+      this.#flights.end(flight);
       this.#land(flight, result);
       this.#map.change();
       this.#flush();
@@ -210,7 +173,7 @@ export class Lanes {
   }
 
   #board(flight: Flight): readonly PartitionRecords[] {
-    const { leader, channel } = flight;
+    const { leader } = flight;
     const now = this.#options.clock.now();
     if (this.#leaders.isThrottled(leader, now)) return [];
     const { lanes } = this.#map;
@@ -221,7 +184,7 @@ export class Lanes {
     for (let step = 0; step < lanes.length && bytes < REQUEST_BYTES_MAX; step += 1) {
       const lane = lanes[(this.#firstLane + step) % lanes.length] as Lane;
       if (this.#map.leaderOf(lane) !== leader || !isReady(lane, now)) continue;
-      if (channel !== String(lane.partition) && channel !== this.#channelOf(lane, leader, now)) continue;
+      if (!this.#flights.carries(flight, lane, now)) continue;
       this.#expireLane(lane, now);
       const batch = lane.take(this.#options.batchLimits());
       if (batch.length === 0) continue;
@@ -250,15 +213,9 @@ export class Lanes {
           if (answer?.errorCode === 0) this.#store(lane, answer.baseOffset);
           else this.#refuse(lane, answer?.errorCode ?? -1, now);
         }
-        this.#releaseIfUnused(flight, now);
+        if (this.#flights.isNeedless(flight, now)) this.#options.release(flight.leader, flight.channel);
       }
     }
-  }
-
-  /** A connection beside the shared one goes when the lanes that it carried need it no longer. */
-  #releaseIfUnused({ leader, channel, lanes }: Flight, now: number): void {
-    if (channel === SHARED || lanes.some((lane) => this.#channelOf(lane, leader, now) === channel)) return;
-    this.#options.release(leader, channel);
   }
 
   #landUnsent(flight: Flight, reason: string, now: number): void {
@@ -367,16 +324,12 @@ export class Lanes {
 
   /** True while a flight is slow. One whose lanes have another leader by now is given up. */
   #doubtFlights(now: number): boolean {
-    let isSlow = false;
-    for (const { leader, lanes, startedAt, attempt } of this.#flights.values()) {
-      if (now - startedAt <= SLOW_MS) continue;
-      isSlow = true;
-      const hasMoved = lanes.some(
-        (lane) => this.#map.leaderOf(lane) !== leader && this.#map.leaderOf(lane) !== NO_LEADER,
-      );
-      if (hasMoved) attempt?.abandon();
+    const slow = this.#flights.slow(now);
+    for (const { leader, lanes, attempt } of slow) {
+      const leaders = lanes.map((lane) => this.#map.leaderOf(lane));
+      if (leaders.some((each) => each !== leader && each !== NO_LEADER)) attempt?.abandon();
     }
-    return isSlow;
+    return slow.length > 0;
   }
 
   #askForMetadata(): void {
@@ -394,8 +347,4 @@ const UNKNOWN: Outcome = { status: 'unknown', code: 'outcome-unknown' };
 
 function isReady(lane: Lane, now: number): boolean {
   return !lane.inFlight && !lane.isEmpty && lane.retryAt <= now;
-}
-
-function keyOf(leader: number, channel: string): string {
-  return `${leader}/${channel}`;
 }

@@ -1,0 +1,84 @@
+import type { Attempt } from './kafka-producer.ts';
+import type { Lane } from './lane.ts';
+
+/** An attempt older than this is slow; a lane whose oldest event is older is behind. */
+const SLOW_MS = 1_000;
+/**
+ * How long the broker waits for its in-sync replicas. Kafka answers a request when every partition in it is decided,
+ * so what is shared by lanes that keep up is decided soon. What is behind is a lot, to be copied in vain if it is
+ * decided too soon; Kafka's own patience with a dead replica is shorter than this (ARCHITECTURE.md, timing).
+ */
+const BROKER_TIMEOUT_MS = 10_000;
+const BROKER_TIMEOUT_SHARED_MS = 1_000;
+
+/** Each is a connection of its own to a leader; a lane that travels alone has one with the name of its partition. */
+const SHARED = 'shared';
+const BEHIND = 'behind';
+
+/** One attempt under way, and the lanes it carries once it is written. */
+export interface Flight {
+  readonly leader: number;
+  readonly channel: string;
+  readonly lanes: Lane[];
+  readonly startedAt: number;
+  attempt: Attempt | undefined;
+}
+
+/**
+ * The attempts under way, one on each connection, and the connection that each lane takes.
+ *
+ * Lanes with the same leader share one with their like: those that keep up, and those that are behind. A lane that
+ * failed travels alone until it succeeds, so that a stuck partition does not stall its siblings (docs/decisions).
+ */
+export class Flights {
+  readonly #underWay = new Map<string, Flight>();
+
+  /** Notes a new flight; `undefined`: the channel has one under way. */
+  begin(leader: number, channel: string, startedAt: number): Flight | undefined {
+    const key = keyOf(leader, channel);
+    if (this.#underWay.has(key)) return undefined;
+    const flight: Flight = { leader, channel, lanes: [], startedAt, attempt: undefined };
+    this.#underWay.set(key, flight);
+    return flight;
+  }
+
+  end({ leader, channel }: Flight): void {
+    this.#underWay.delete(keyOf(leader, channel));
+  }
+
+  /** How the lane travels: with its like, unless it failed or would have to wait for a slow flight. */
+  channelOf(lane: Lane, leader: number, now: number): string {
+    if (lane.failures > 0) return String(lane.partition);
+    const keepsUp = now - (lane.oldestAcceptedAt ?? now) <= SLOW_MS;
+    if (keepsUp && !this.#isSlow(leader, SHARED, now)) return SHARED;
+    return this.#isSlow(leader, BEHIND, now) ? String(lane.partition) : BEHIND;
+  }
+
+  /** Whether the flight may carry the lane. */
+  carries({ leader, channel }: Flight, lane: Lane, now: number): boolean {
+    return channel === String(lane.partition) || channel === this.channelOf(lane, leader, now);
+  }
+
+  /** Whether a connection beside the shared one has become needless to the lanes that it carried. */
+  isNeedless({ leader, channel, lanes }: Flight, now: number): boolean {
+    return channel !== SHARED && lanes.every((lane) => this.channelOf(lane, leader, now) !== channel);
+  }
+
+  slow(now: number): readonly Flight[] {
+    return [...this.#underWay.values()].filter(({ startedAt }) => now - startedAt > SLOW_MS);
+  }
+
+  #isSlow(leader: number, channel: string, now: number): boolean {
+    const flight = this.#underWay.get(keyOf(leader, channel));
+    return flight !== undefined && now - flight.startedAt > SLOW_MS;
+  }
+}
+
+/** How long the broker may wait for its in-sync replicas, in a request on this channel. */
+export function brokerTimeoutMs(channel: string): number {
+  return channel === SHARED ? BROKER_TIMEOUT_SHARED_MS : BROKER_TIMEOUT_MS;
+}
+
+function keyOf(leader: number, channel: string): string {
+  return `${leader}/${channel}`;
+}

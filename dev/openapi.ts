@@ -11,7 +11,7 @@ export async function openapiYaml(): Promise<string> {
     budget: new BufferBudget({ bytesMax: 0, eventsMax: 0 }),
     metrics: new Metrics(),
     log: pino({ enabled: false }),
-    limits: { bodyBytesMax: 0, eventBytesMax: () => 0, publishTimeoutMs: 0 },
+    limits: { bodyBytesMax: 0, eventBytesMax: () => 0, publishTimeoutMs: 0, connectionsMax: 0 },
     retryAfterSeconds: () => 0,
     readiness: () => ({ kafka: 'connecting', redis: 'connecting' }),
     isLeaving: () => false,

@@ -8,6 +8,9 @@ import { Check, Errors } from 'typebox/value';
  */
 
 const MiB = 1024 * 1024;
+const BUFFER_BYTES_PER_CONNECTION = 10 * 1024;
+/** So few connections are allowed with any buffer. */
+const CONNECTIONS_FEW = 500;
 const portRange = { minimum: 1, maximum: 65535 };
 const durationMs = { minimum: 0, maximum: 600_000 };
 
@@ -120,6 +123,13 @@ export const ConfigSchema = Type.Object({
     default: 100_000,
     description: 'Events that may be queued and in flight.',
   }),
+  CONNECTIONS_MAX: Type.Integer({
+    minimum: 1,
+    maximum: 1_000_000,
+    default: 6_000,
+    description:
+      'Connections that may be open on PORT; beyond them the answer is 503. If not set, at most one for each 10 KiB of BUFFER_MAX_BYTES. MANAGEMENT_PORT keeps probes apart from them.',
+  }),
   PUBLISH_TIMEOUT_MS: Type.Integer({
     minimum: 100,
     maximum: 600_000,
@@ -205,7 +215,8 @@ export function brokerAddresses(brokers: string): { host: string; port: number }
 
 /** Names in the environment that look like settings of this service and are none: most likely typing errors. */
 export function unknownSettings(env: NodeJS.ProcessEnv): string[] {
-  const looksLikeOurs = /^(KAFKA|REDIS|BUFFER|PUBLISH|EVENT|BATCH|BODY|AUTH|SHUTDOWN|MANAGEMENT)_/;
+  const looksLikeOurs =
+    /^(KAFKA|REDIS|BUFFER|CONNECTIONS|PUBLISH|EVENT|BATCH|BODY|AUTH|SHUTDOWN|MANAGEMENT)_/;
   // Kubernetes adds the addresses of services to the environment of every pod.
   const isServiceLink = /_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP).*)?$/;
   const known = new Set<string>(Object.keys(ConfigSchema.properties));
@@ -220,6 +231,9 @@ function fitToMemory(config: Config, env: NodeJS.ProcessEnv, memoryLimitBytes: n
     const sixth = Math.max(MiB, Math.floor(memoryLimitBytes / 6));
     config.BUFFER_MAX_BYTES = Math.min(config.BUFFER_MAX_BYTES, sixth);
   }
+  if (!env.CONNECTIONS_MAX) {
+    config.CONNECTIONS_MAX = Math.min(config.CONNECTIONS_MAX, connectionsAllowed(config.BUFFER_MAX_BYTES));
+  }
   if (!env.BODY_MAX_BYTES) {
     config.BODY_MAX_BYTES = Math.min(config.BODY_MAX_BYTES, bodyBytesAllowed(config.BUFFER_MAX_BYTES));
   }
@@ -228,6 +242,14 @@ function fitToMemory(config: Config, env: NodeJS.ProcessEnv, memoryLimitBytes: n
 /** Arriving bodies may hold a quarter of the buffer, and the objects around a request count too. */
 function bodyBytesAllowed(bufferBytesMax: number): number {
   return Math.floor(bufferBytesMax / 4) - 64 * 1024;
+}
+
+/**
+ * An open connection keeps about 9 KB resident. They are not counted in the buffer, but share the memory that promise
+ * P3 allows beside it: two bytes for each of its bytes and 48 MB.
+ */
+function connectionsAllowed(bufferBytesMax: number): number {
+  return Math.max(CONNECTIONS_FEW, Math.floor(bufferBytesMax / BUFFER_BYTES_PER_CONNECTION));
 }
 
 function relationProblems(config: Config): string[] {
@@ -243,6 +265,11 @@ function relationProblems(config: Config): string[] {
   if (config.BODY_MAX_BYTES > bodyBytesAllowed(config.BUFFER_MAX_BYTES)) {
     problems.push(
       'BODY_MAX_BYTES must not be more than a quarter of BUFFER_MAX_BYTES, less 64 KiB: that is all that arriving bodies may hold',
+    );
+  }
+  if (config.CONNECTIONS_MAX > connectionsAllowed(config.BUFFER_MAX_BYTES)) {
+    problems.push(
+      'CONNECTIONS_MAX must not be more than one for each 10 KiB of BUFFER_MAX_BYTES (500 are always allowed), or memory passes its bound',
     );
   }
   if (config.REDIS_MODE === 'standalone' && config.REDIS_URL.includes(',')) {

@@ -157,6 +157,12 @@ export const errors = {
     'The buffer is full',
     'Kafka takes events more slowly than they arrive and the buffer is at its limit. The event is certainly not stored; send it again after the time in Retry-After.',
   ),
+  'too-many-connections': row(
+    503,
+    true,
+    'Too many connections',
+    'As many connections are open as this instance takes. Nothing was read from this one, so the event is certainly not stored; send it again after the time in Retry-After, on a connection that is open already if there is one.',
+  ),
   'kafka-unavailable': row(
     503,
     true,

@@ -58,6 +58,16 @@ export class Metrics {
     labelNames: ['reason'] as const,
     registers: [this.#registry],
   });
+  readonly #connections = new Gauge({
+    name: 'dual_stream_connections',
+    help: 'Connections that are open on the port of the API.',
+    registers: [this.#registry],
+  });
+  readonly #connectionsLimit = new Gauge({
+    name: 'dual_stream_connections_limit',
+    help: 'CONNECTIONS_MAX.',
+    registers: [this.#registry],
+  });
   readonly #notifications = new Counter({
     name: 'dual_stream_redis_notifications_total',
     help: 'Notifications of stored events: sent; failed (Redis was down, refused, or did not answer); dropped (too old, or the queue was full, with Redis up).',
@@ -165,6 +175,14 @@ export class Metrics {
 
   refused(reason: string, count = 1): void {
     this.#refused.inc({ reason }, count);
+  }
+
+  connectionsOpen(count: number): void {
+    this.#connections.set(count);
+  }
+
+  connectionsLimited(max: number): void {
+    this.#connectionsLimit.set(max);
   }
 
   notified(result: 'sent' | 'failed' | 'dropped', count: number): void {

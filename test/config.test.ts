@@ -34,10 +34,19 @@ describe('configuration', () => {
       KAFKA_TOPIC_CREATE: 'yes',
       PUBLISH_TIMEOUT_MS: '',
       BUFFER_MAX_EVENTS: '-1',
+      CONNECTIONS_MAX: '0',
     });
     assert.deepEqual(
       problems.map((problem) => problem.split(' ')[0]),
-      ['PORT', 'LOG_LEVEL', 'KAFKA_BROKERS', 'KAFKA_TOPIC_CREATE', 'REDIS_URL', 'BUFFER_MAX_EVENTS'],
+      [
+        'PORT',
+        'LOG_LEVEL',
+        'KAFKA_BROKERS',
+        'KAFKA_TOPIC_CREATE',
+        'REDIS_URL',
+        'BUFFER_MAX_EVENTS',
+        'CONNECTIONS_MAX',
+      ],
     );
     assert.ok(!problems.join().includes('canary'));
   });
@@ -58,6 +67,10 @@ describe('configuration', () => {
     );
     assert.match(problemsOf({ ...enough, BODY_MAX_BYTES: '20000000' }).join(), /quarter of BUFFER_MAX_BYTES/);
     assert.match(
+      problemsOf({ ...enough, CONNECTIONS_MAX: '7000' }).join(),
+      /^CONNECTIONS_MAX must not be more/,
+    );
+    assert.match(
       problemsOf({ ...enough, REDIS_MODE: 'sentinel' }).join(),
       /^REDIS_SENTINEL_MASTER must be set/,
     );
@@ -74,6 +87,16 @@ describe('configuration', () => {
       readConfig({ ...enough, BUFFER_MAX_BYTES: String(48 * MiB) }, 96 * MiB).BUFFER_MAX_BYTES,
       48 * MiB,
     );
+  });
+
+  it('P3: fits the connections into the memory beside the buffer, but always takes a few', () => {
+    assert.equal(readConfig(enough, NO_LIMIT).CONNECTIONS_MAX, 6_000);
+    assert.equal(readConfig(enough, 256 * MiB).CONNECTIONS_MAX, 4_369);
+    assert.equal(readConfig({ ...enough, EVENT_MAX_BYTES: '50000' }, 6 * MiB).CONNECTIONS_MAX, 500);
+    assert.equal(readConfig({ ...enough, CONNECTIONS_MAX: '500' }, 6 * MiB * 4).CONNECTIONS_MAX, 500);
+    const large = { ...enough, BUFFER_MAX_BYTES: String(256 * MiB) };
+    assert.equal(readConfig(large, NO_LIMIT).CONNECTIONS_MAX, 6_000);
+    assert.equal(readConfig({ ...large, CONNECTIONS_MAX: '20000' }, NO_LIMIT).CONNECTIONS_MAX, 20_000);
   });
 
   it('reads a secret from a file, but not from two places', () => {

@@ -24,15 +24,25 @@ export interface AppOptions extends ProbeOptions {
     /** One event as it is stored; may change while the service runs. */
     readonly eventBytesMax: () => number;
     readonly publishTimeoutMs: number;
+    /** Of the API's port. */
+    readonly connectionsMax: number;
   };
   /** Metrics, documents and the details of readiness are left to {@link buildManagementApp}. */
   readonly hasManagementPort: boolean;
 }
 
+/** Enough for probes, scrapers and readers of the documents; they are not to wait behind the API's connections. */
+const MANAGEMENT_CONNECTIONS_MAX = 100;
+
 /** The HTTP server of the service, ready to listen. Its `swagger()` is the specification. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { limits, metrics, hasManagementPort } = options;
-  const { app, answerProblem, isClosing } = httpServer({ ...options, ...limits });
+  metrics.connectionsLimited(limits.connectionsMax);
+  const { app, answerProblem, isClosing } = httpServer({
+    ...options,
+    ...limits,
+    connectionsOpen: (count) => metrics.connectionsOpen(count),
+  });
   app.addSchema(EventInput).addSchema(ProblemDocument);
   await app.register(swagger, specification);
 
@@ -51,7 +61,12 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
 /** The HTTP server of the management port, ready to listen. `document` is the specification of the service. */
 export async function buildManagementApp(options: AppOptions, document: object): Promise<FastifyInstance> {
   const { limits, metrics } = options;
-  const { app, answerProblem } = httpServer({ ...options, ...limits });
+  const { app, answerProblem } = httpServer({
+    ...options,
+    ...limits,
+    connectionsMax: MANAGEMENT_CONNECTIONS_MAX,
+    connectionsOpen: () => {},
+  });
   app.addSchema(ProblemDocument);
   await app.register(swagger, { mode: 'static', specification: { document: document as never } }); // it is typed for OpenAPI 3.0
 

@@ -5,10 +5,11 @@
  */
 
 /**
- * What one request and one event cost beside the body. A waiting request costs 18 KB of resident memory with its
- * connection; the check of P3 allows two bytes for each that is counted, and 48 MB on top.
+ * What one request and one event cost beside the body. A waiting request was measured to keep 6 to 7 KB resident
+ * (docs/decisions); the check of P3 allows two bytes for each that is counted here. Connections are not counted here:
+ * they cost the same with and without a request, and have a limit of their own, CONNECTIONS_MAX.
  */
-const REQUEST_OVERHEAD_BYTES = 8192;
+const REQUEST_OVERHEAD_BYTES = 4096;
 const EVENT_OVERHEAD_BYTES = 512;
 
 export interface BufferLimits {
@@ -42,7 +43,7 @@ export class BufferBudget {
   /** Opens the account of one request. `undefined`: there is no room for another request. */
   open(): Hold | undefined {
     const hold = new Hold(this.limits, this.#held);
-    return hold.grow(REQUEST_OVERHEAD_BYTES) ? hold : undefined;
+    return hold.take(REQUEST_OVERHEAD_BYTES) ? hold : undefined;
   }
 }
 
@@ -51,8 +52,8 @@ export class Hold {
   readonly #limits: BufferLimits;
   readonly #held: Held;
   #bytes = 0;
+  #arrivingBytes = 0;
   #events = 0;
-  #isArriving = true;
   #isClosed = false;
 
   constructor(limits: BufferLimits, held: Held) {
@@ -65,36 +66,39 @@ export class Hold {
     return this.#bytes;
   }
 
+  /** Counts bytes that are here already. `false`: there is no room, and none were counted. */
+  take(bytes: number): boolean {
+    const held = this.#held;
+    if (held.bytes + bytes > this.#limits.bytesMax) return false;
+    held.bytes += bytes;
+    this.#bytes += bytes;
+    return true;
+  }
+
   /**
-   * Counts bytes of a body that is arriving or being decoded. `false`: there is no room, and none were counted.
-   * All that arrives may hold a quarter, so that slow senders cannot shut out those that are ready.
+   * Counts bytes of a body that is still arriving or being decoded, or is announced to come. `false`: there is no room.
+   * All that arrives may hold a quarter, so that slow senders cannot shut out those whose bodies come in one piece.
    */
   grow(bytes: number): boolean {
     const held = this.#held;
-    if (held.bytes + bytes > this.#limits.bytesMax) return false;
-    if (held.arrivingBytes + bytes > this.#limits.bytesMax / 4) return false;
-    held.bytes += bytes;
+    if (held.arrivingBytes + bytes > this.#limits.bytesMax / 4 || !this.take(bytes)) return false;
     held.arrivingBytes += bytes;
-    this.#bytes += bytes;
+    this.#arrivingBytes += bytes;
     return true;
   }
 
   /** The body is complete and within limits: it no longer counts as arriving. */
   arrived(): void {
-    if (!this.#isArriving) return;
-    this.#isArriving = false;
-    this.#held.arrivingBytes -= this.#bytes;
+    this.#held.arrivingBytes -= this.#arrivingBytes;
+    this.#arrivingBytes = 0;
   }
 
   /** Counts one event of this request, after it has arrived. `false`: there is no room. */
   takeEvent(): boolean {
     const held = this.#held;
-    if (held.events + 1 > this.#limits.eventsMax) return false;
-    if (held.bytes + EVENT_OVERHEAD_BYTES > this.#limits.bytesMax) return false;
+    if (held.events + 1 > this.#limits.eventsMax || !this.take(EVENT_OVERHEAD_BYTES)) return false;
     held.events += 1;
-    held.bytes += EVENT_OVERHEAD_BYTES;
     this.#events += 1;
-    this.#bytes += EVENT_OVERHEAD_BYTES;
     return true;
   }
 

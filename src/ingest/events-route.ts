@@ -6,7 +6,7 @@ import type { Metrics } from '../metrics.ts';
 import type { Outcome, PublishRequest } from './dual-publisher.ts';
 import { readEvent } from './event-reader.ts';
 import type { AnswerProblem } from './problem.ts';
-import { type ReceiveLimits, receiveBody } from './receive-body.ts';
+import { freeNow, type ReceiveLimits, receiveBody } from './receive-body.ts';
 import { problemResponses, REQUEST_ID_HEADER, REQUEST_ID_PARAMETER } from './specification.ts';
 import { waitPreferenceMs } from './wait-preference.ts';
 
@@ -40,6 +40,7 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
       const event = readEvent(bytes, Date.now(), eventBytesMax());
       if ('code' in event) {
         hold.close();
+        freeNow(bytes);
         metrics.eventsSettled('refused', 1);
         return answerProblem(reply, event);
       }
@@ -124,6 +125,7 @@ const schema = {
       'headers-too-large',
       'internal-error',
       'buffer-full',
+      'too-many-connections',
       'kafka-unavailable',
       'topic-missing',
       'topic-forbidden',

@@ -11,6 +11,7 @@ import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { ErrorCode } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
+import { type ConnectionLimit, limitConnections } from './connection-limit.ts';
 import { failureLog } from './failure-log.ts';
 import { PathTable } from './path-table.ts';
 import { type AnswerProblem, problemAnswers } from './problem.ts';
@@ -27,7 +28,7 @@ const HEADERS_BYTES_MAX = 16 * 1024;
 const PARAMETER_LENGTH_MAX = 200;
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
-export interface HttpServerOptions {
+export interface HttpServerOptions extends ConnectionLimit {
   readonly log: Logger;
   readonly metrics: Pick<Metrics, 'refused' | 'httpRequest'>;
   readonly publishTimeoutMs: number;
@@ -47,7 +48,8 @@ export interface HttpServer {
  */
 export function httpServer(options: HttpServerOptions): HttpServer {
   const { log, metrics } = options;
-  const answerProblem = problemAnswers({ ...options, failed: failureLog(log) });
+  const failed = failureLog(log);
+  const answerProblem = problemAnswers({ ...options, failed });
   const socketErrors = new SocketErrors(metrics);
   const paths = new PathTable();
   let isClosing = false;
@@ -78,6 +80,10 @@ export function httpServer(options: HttpServerOptions): HttpServer {
   Object.assign(app.server, { httpAllowHalfOpen: true }); // a client may end its side and still read the answer
   app.server.on('checkExpectation', app.routing); // an expectation we do not know may be ignored (RFC 9110, 10.1.1)
   app.server.on('connect', (_request, socket) => socketErrors.refuse(socket, 'method-not-allowed'));
+  limitConnections(app.server, options, (socket) => {
+    const code = 'too-many-connections';
+    failed(code, socketErrors.refuse(socket, code, { 'retry-after': options.retryAfterSeconds() }));
+  });
 
   app.setValidatorCompiler(({ schema, httpPart }) => {
     // A body is judged by its bytes, in its route; the schema on the route is for the specification. Nothing coerces.

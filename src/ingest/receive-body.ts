@@ -16,9 +16,13 @@ export interface ReceiveLimits {
 }
 
 const NO_BYTES = Buffer.alloc(0);
+/** Less than this is not worth the call; most events are smaller. */
+const FREE_BYTES_MIN = 4096;
 
 /**
- * Receives the body of a request into one buffer, and counts each byte of it before it is kept (promise P3).
+ * Receives the body of a request into one buffer, and counts it before it is kept (promise P3): when it begins, with
+ * the length it is announced to have, else each byte as it comes. A body that has begun has room until its end, so no
+ * half of one is received only to be thrown away.
  *
  * A refusal does not wait for the rest of the body: that is read and thrown away, so that the client gets to read its
  * answer, and what follows on the connection is understood. How long that may take is the server's requestTimeout.
@@ -28,34 +32,51 @@ export function receiveBody(
   { budget, bodyBytesMax }: ReceiveLimits,
 ): Promise<ReceivedBody> {
   const refusal = refusalByHeaders(request, bodyBytesMax);
-  if (refusal !== undefined) return Promise.resolve({ status: 'refused', code: refusal });
-  const hold = budget.open();
-  if (hold === undefined) return Promise.resolve({ status: 'refused', code: 'buffer-full' });
+  // The parser has checked it, and delivers no more than that.
+  const announcedLength = Number(request.headers['content-length'] ?? 0);
+  const hold = refusal === undefined ? budget.open() : undefined;
+  if (hold === undefined) {
+    request.on('data', freeNow);
+    return Promise.resolve({ status: 'refused', code: refusal ?? 'buffer-full' });
+  }
 
-  const expectedLength = Number(request.headers['content-length'] ?? 0);
   return new Promise((resolve) => {
     let bytes: Buffer = NO_BYTES;
     let length = 0;
     let isOver = false;
+    const hasRoom = (bytesMore: number): boolean => {
+      if (announcedLength === 0) return hold.grow(bytesMore);
+      if (length > 0) return true;
+      return bytesMore === announcedLength ? hold.take(bytesMore) : hold.grow(announcedLength);
+    };
     const finish = (result: ReceivedBody) => {
       if (isOver) return;
       isOver = true;
       if (result.status === 'received') {
         hold.arrived();
       } else {
+        freeNow(bytes);
         bytes = NO_BYTES;
         hold.close();
       }
       resolve(result);
     };
     request.on('data', (chunk: Buffer) => {
-      if (isOver) return;
-      if (length + chunk.length > bodyBytesMax) return finish({ status: 'refused', code: 'body-too-large' });
-      if (!hold.grow(chunk.length)) return finish({ status: 'refused', code: 'buffer-full' });
-      bytes = length === 0 ? chunk : appended(bytes, length, chunk, expectedLength);
-      length += chunk.length;
+      if (isOver) return freeNow(chunk);
+      const needed = length + chunk.length;
+      if (needed > bodyBytesMax || !hasRoom(chunk.length)) {
+        freeNow(chunk);
+        return finish({
+          status: 'refused',
+          code: needed > bodyBytesMax ? 'body-too-large' : 'buffer-full',
+        });
+      }
+      bytes = length === 0 ? chunk : appended(bytes, length, chunk, announcedLength);
+      length = needed;
     });
-    request.on('end', () => finish({ status: 'received', bytes: bytes.subarray(0, length), hold }));
+    request.on('end', () => {
+      if (!isOver) finish({ status: 'received', bytes: trimmed(bytes, length), hold });
+    });
     // What the parser finds wrong with a body is reported here, see SocketErrors.
     request.on('error', (error) =>
       finish(isAbort(error) ? { status: 'aborted' } : { status: 'refused', code: socketErrorCode(error) }),
@@ -103,13 +124,29 @@ function isGivenTwice(rawHeaders: readonly string[], name: string): boolean {
  * because a body that is sent byte by byte would else cost a hundred times what is counted. Room is made once for a
  * body whose length was announced; what does not come is never touched, and so never becomes resident.
  */
-function appended(bytes: Buffer, length: number, chunk: Buffer, expectedLength: number): Buffer {
+function appended(bytes: Buffer, length: number, chunk: Buffer, announcedLength: number): Buffer {
   const needed = length + chunk.length;
   let all = bytes;
   if (needed > bytes.length) {
-    all = Buffer.allocUnsafeSlow(Math.max(needed, expectedLength || 2 * bytes.length));
+    all = Buffer.allocUnsafeSlow(Math.max(needed, announcedLength || 2 * bytes.length));
     bytes.copy(all, 0, 0, length);
+    freeNow(bytes);
   }
   chunk.copy(all, length);
+  freeNow(chunk);
   return all;
+}
+
+/** Without the room that was made for more; a buffer that has some is one of {@link appended}, and ours alone. */
+function trimmed(bytes: Buffer, length: number): Buffer {
+  return length === bytes.length ? bytes : Buffer.from((bytes.buffer as ArrayBuffer).transfer(length));
+}
+
+/**
+ * Gives the memory of bytes back that nobody refers to any more. The garbage collector takes its time with memory
+ * outside its heap: tens of megabytes of bodies that were received and refused would stay resident.
+ */
+export function freeNow({ buffer, length }: Buffer): void {
+  // A slice of something larger is not ours alone.
+  if (length >= FREE_BYTES_MIN && length === buffer.byteLength) (buffer as ArrayBuffer).transfer(0);
 }

@@ -125,6 +125,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     limits: {
       bodyBytesMax: config.BODY_MAX_BYTES,
       publishTimeoutMs: config.PUBLISH_TIMEOUT_MS,
+      connectionsMax: config.CONNECTIONS_MAX,
       eventBytesMax: () => Math.min(config.EVENT_MAX_BYTES, largestEvent(topic)),
     },
     readiness: () => ({ kafka: publisher.lanes.readiness, redis: notifier.state }),

@@ -73,14 +73,17 @@ export class SocketErrors {
     }
   }
 
-  /** Writes an answer of its own on a connection where none is under way, and closes it. */
-  refuse(socket: Duplex, code: ErrorCode): void {
+  /** Writes an answer of its own on a connection where none is under way, and closes it. Returns its request id. */
+  refuse(socket: Duplex, code: ErrorCode, more: Record<string, string | number> = {}): string {
     this.#metrics.refused(code);
     const { status } = errorRow(code);
-    const body = problemText({ code }, newRequestId());
-    const lines = Object.entries(headers(code, body)).map(([name, value]) => `${name}: ${value}\r\n`);
+    const requestId = newRequestId();
+    const body = problemText({ code }, requestId);
+    const all = { ...headers(code, body), ...more };
+    const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
     socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
     closeSoon(socket);
+    return requestId;
   }
 }
 

@@ -129,16 +129,12 @@ export async function startSubject(options: SubjectOptions): Promise<Subject> {
   return {
     publish(events, settled) {
       const hold = budget.open();
-      if (hold === undefined) {
+      const bytes = events.reduce((sum, { tail }) => sum + tail.length, 0);
+      if (hold === undefined || !hold.take(bytes)) {
+        hold?.close();
         settled(events.map(() => ({ status: 'not_stored', code: 'buffer-full' })));
         return;
       }
-      if (!hold.grow(events.reduce((bytes, { tail }) => bytes + tail.length, 0))) {
-        hold.close();
-        settled(events.map(() => ({ status: 'not_stored', code: 'buffer-full' })));
-        return;
-      }
-      hold.arrived();
       publisher.publish({ events, hold, timeoutMs: PUBLISH_TIMEOUT_MS, settled });
     },
     partitionCount: () => publisher.lanes.partitionCount,

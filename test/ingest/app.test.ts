@@ -42,7 +42,12 @@ beforeEach(async () => {
     budget,
     metrics,
     log: pino({ level: 'debug' }, { write: (line) => void logged.push(JSON.parse(line)) }),
-    limits: { bodyBytesMax: MiB, eventBytesMax: () => 900_000, publishTimeoutMs: 15_000 },
+    limits: {
+      bodyBytesMax: MiB,
+      eventBytesMax: () => 900_000,
+      publishTimeoutMs: 15_000,
+      connectionsMax: 1_000,
+    },
     readiness: () => ({ kafka: 'available', redis: 'up' }),
     isLeaving: () => false,
     hasManagementPort: false,
@@ -80,6 +85,9 @@ async function until(isSo: () => boolean): Promise<void> {
     await delay(1);
   }
 }
+
+const CHUNKED =
+  'POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n';
 
 const padded = (bytes: number) => EVENT.padEnd(bytes, ' ');
 
@@ -181,7 +189,7 @@ describe('POST /v1/events', () => {
   });
 
   it('P3: answers 503 when the buffer has no room, and holds nothing', async () => {
-    for (const bytesMax of [0, 40_000]) {
+    for (const bytesMax of [0, 12_000]) {
       budget = new BufferBudget({ bytesMax, eventsMax: 100 });
       app = await open({ ...options, budget });
       const response = await post(`{"data":"${'x'.repeat(10_000)}",${EVENT.slice(1)}`);
@@ -381,9 +389,7 @@ describe('on a connection', () => {
   it('answers broken framing behind a pending request after that request', async () => {
     outcome = 'pending';
     const client = await RawClient.connect(await listen());
-    const chunked =
-      'POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n';
-    client.write(rawPost() + chunked);
+    client.write(`${rawPost()}${CHUNKED}ZZ\r\n`);
     await until(() => published.length === 1);
     assert.equal(await client.answer(50), undefined);
     settle(published[0] as PublishRequest, STORED);
@@ -427,22 +433,69 @@ describe('on a connection', () => {
     assert.equal(published.length, 0);
   });
 
-  it('P3: counts a body as it arrives, byte by byte', async () => {
+  it('P3: counts a body of unknown length as it arrives, byte by byte', async () => {
     const client = await RawClient.connect(await listen());
-    const request = rawPost();
-    const bodyAt = request.indexOf('{');
-    client.write(request.slice(0, bodyAt + 1));
+    client.write(CHUNKED);
     await until(() => budget.bytes > 0);
     const first = budget.bytes;
-    for (const byte of request.slice(bodyAt + 1, -1)) {
-      const before = budget.bytes;
-      client.write(byte);
-      await until(() => budget.bytes === before + 1);
+    for (const [index, byte] of [...EVENT].entries()) {
+      client.write(`1\r\n${byte}\r\n`);
+      await until(() => budget.bytes === first + index + 1);
     }
-    assert.equal(budget.bytes, first + EVENT.length - 2);
-    client.write('}');
+    client.write('0\r\n\r\n');
     assert.equal((await client.answer())?.status, 201);
-    assert.equal(published[0]?.events[0]?.tail.toString(), EVENT.slice(1).replace('"id"', '"id"'));
+    assert.equal(published[0]?.events[0]?.tail.toString(), EVENT.slice(1));
+    client.destroy();
+  });
+
+  it('P3: counts the announced length of a body when it begins, and nothing more as it arrives', async () => {
+    const client = await RawClient.connect(await listen());
+    const request = rawPost(padded(20_000));
+    const begunAt = request.indexOf('{') + 10;
+    client.write(request.slice(0, begunAt));
+    await until(() => budget.bytes > 20_000);
+    const heldBytes = budget.bytes;
+    for (let at = begunAt; at < request.length - 1; at += 4_000) {
+      client.write(request.slice(at, Math.min(at + 4_000, request.length - 1)));
+      await delay(2);
+      assert.equal(budget.bytes, heldBytes);
+    }
+    client.write(' ');
+    assert.equal((await client.answer())?.status, 201);
+    client.destroy();
+  });
+
+  it('P3: refuses a body for which there is no room when it begins, and answers what follows it in order', async () => {
+    budget = new BufferBudget({ bytesMax: MiB, eventsMax: 100 });
+    app = await open({ ...options, budget });
+    const client = await RawClient.connect(await listen());
+    const request = rawPost(padded(300_000));
+    const begunAt = request.indexOf('{') + 10;
+    client.write(request.slice(0, begunAt));
+    const refused = await client.answer();
+    assert.equal(refused?.status, 503);
+    assert.equal(JSON.parse(refused?.body ?? '').code, 'buffer-full');
+    assert.equal(refused?.headers.get('retry-after'), '7');
+    assert.equal(budget.bytes, 0);
+    client.write(request.slice(begunAt) + rawPost());
+    assert.equal((await client.answer())?.status, 201);
+    assert.equal(published.length, 1);
+    client.destroy();
+  });
+
+  it('P3: a client that writes all of its bodies before it reads still gets each refusal, in its place', async () => {
+    budget = new BufferBudget({ bytesMax: MiB, eventsMax: 100 });
+    app = await open({ ...options, budget });
+    const client = await RawClient.connect(await listen());
+    const chunk = `${(MiB / 8).toString(16)}\r\n${' '.repeat(MiB / 8)}\r\n`;
+    client.write(
+      `${rawPost()}${rawPost(padded(MiB))}${rawPost()}${CHUNKED}${chunk.repeat(4)}0\r\n\r\n${rawPost()}`,
+    );
+    const statuses = [];
+    for (let count = 0; count < 5; count += 1) statuses.push((await client.answer())?.status);
+    assert.deepEqual(statuses, [201, 503, 201, 503, 201]);
+    assert.equal(published.length, 3);
+    assert.equal(budget.bytes, 0);
     client.destroy();
   });
 
@@ -461,10 +514,7 @@ describe('on a connection', () => {
   it('refuses a chunked body when it passes the limit, and understands what follows it', async () => {
     const client = await RawClient.connect(await listen());
     const chunk = `${(MiB / 2).toString(16)}\r\n${' '.repeat(MiB / 2)}\r\n`;
-    client.write(
-      'POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n',
-    );
-    client.write(chunk.repeat(3));
+    client.write(CHUNKED + chunk.repeat(3));
     assert.equal((await client.answer())?.status, 413);
     assert.equal(budget.bytes, 0);
     client.write(`${chunk.repeat(3)}0\r\n\r\n${rawPost()}`);
@@ -567,6 +617,78 @@ describe('P7: while the service stops', () => {
     assert.equal(second?.headers.get('retry-after'), '7');
     assert.equal(published.length, 1);
     await closed;
+  });
+});
+
+describe('with as many connections as it takes', () => {
+  beforeEach(async () => {
+    app = await open({ ...options, limits: { ...options.limits, connectionsMax: 2 } });
+  });
+
+  it('P3: refuses another one at once with 503, and executes nothing that comes on it', async () => {
+    const port = await listen();
+    const served = [await RawClient.connect(port), await RawClient.connect(port)];
+    const third = await RawClient.connect(port);
+    third.write(rawPost() + rawPost());
+    const answer = await third.answer();
+    assert.equal(answer?.status, 503);
+    assert.equal(answer?.headers.get('content-type'), 'application/problem+json');
+    assert.equal(answer?.headers.get('retry-after'), '7');
+    assert.equal(answer?.headers.get('connection'), 'close');
+    const { code, retryable, request_id } = JSON.parse(answer?.body ?? '');
+    assert.deepEqual([code, retryable], ['too-many-connections', true]);
+    assert.ok(await third.isClosed());
+    assert.equal(published.length, 0);
+    assert.equal(await counted('dual_stream_refused_total{reason="too-many-connections"}'), 1);
+    assert.equal(await counted('dual_stream_connections'), 2);
+    assert.equal(await counted('dual_stream_connections_limit'), 2);
+    assert.deepEqual(
+      logged.flatMap((line) => (line.code === undefined ? [] : [[line.code, line.request_id]])),
+      [['too-many-connections', request_id]],
+    );
+
+    for (const client of served) {
+      client.write(rawPost());
+      assert.equal((await client.answer())?.status, 201);
+      client.destroy();
+    }
+  });
+
+  it('P3: takes one again when another is closed', async () => {
+    const port = await listen();
+    const first = await RawClient.connect(port);
+    const second = await RawClient.connect(port);
+    first.write(rawPost());
+    assert.equal((await first.answer())?.status, 201);
+    first.destroy();
+    await delay(20);
+    const third = await RawClient.connect(port);
+    third.write(rawPost());
+    assert.equal((await third.answer())?.status, 201);
+    for (const client of [second, third]) client.destroy();
+  });
+
+  it('P3: closes the hundred-and-first that waits to be told without a word', async () => {
+    const port = await listen();
+    const clients = await Promise.all(Array.from({ length: 110 }, () => RawClient.connect(port)));
+    const answers = await Promise.all(clients.map((client) => client.answer(500)));
+    const statuses = answers.map((answer) => answer?.status);
+    assert.equal(statuses.filter((status) => status === 503).length, 100);
+    assert.equal(statuses.filter((status) => status === undefined).length, 10);
+    for (const client of clients) client.destroy();
+  });
+
+  it('the management port takes its own', async () => {
+    const apart = { ...options, hasManagementPort: true };
+    const management = await buildManagementApp(apart, app.swagger() as object);
+    opened.push(management);
+    await management.listen({ host: '127.0.0.1', port: 0 });
+    const port = await listen();
+    const served = [await RawClient.connect(port), await RawClient.connect(port)];
+    const probe = await RawClient.connect((management.server.address() as AddressInfo).port);
+    probe.write('GET /livez HTTP/1.1\r\nHost: a\r\n\r\n');
+    assert.equal((await probe.answer())?.status, 200);
+    for (const client of [...served, probe]) client.destroy();
   });
 });
 

@@ -6,8 +6,11 @@ import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
 import { receiveBody } from '../../src/ingest/receive-body.ts';
 
 /** As much of a request as a body is received from. */
-function requestOf(chunks: Iterable<Buffer>): IncomingMessage {
-  const headers = { 'content-type': 'application/json' };
+function requestOf(chunks: Iterable<Buffer>, announcedLength?: number): IncomingMessage {
+  const headers = {
+    'content-type': 'application/json',
+    ...(announcedLength !== undefined && { 'content-length': String(announcedLength) }),
+  };
   return Object.assign(Readable.from(chunks, { objectMode: false }), {
     headers,
     rawHeaders: Object.entries(headers).flat(),
@@ -37,6 +40,33 @@ describe('receiving a body', () => {
       assert.equal(status, 'received');
     }
     assert.ok(budget.bytes > 3 * body.length);
+  });
+
+  for (const announced of [true, false]) {
+    it(`keeps every byte of a body in chunks whose length was ${announced ? '' : 'not '}announced`, async () => {
+      const budget = new BufferBudget({ bytesMax: 8 << 20, eventsMax: 1 });
+      const chunks = Array.from({ length: 40 }, (_, index) => Buffer.alloc(10_000 + index, index));
+      const body = Buffer.concat(chunks);
+      const request = requestOf(chunks, announced ? body.length : undefined);
+      const received = await receiveBody(request, { budget, bodyBytesMax: body.length });
+      assert.ok(received.status === 'received');
+      assert.ok(received.bytes.equals(body));
+      const counted = received.hold.bytes;
+      assert.ok(counted > body.length && counted < body.length + 10_000);
+    });
+  }
+
+  it('P3: gives the memory of a refused body back at once, but not what others share', async () => {
+    const budget = new BufferBudget({ bytesMax: 96 * 1024, eventsMax: 1 });
+    const shared = Buffer.alloc(16_000, ' ');
+    const chunks = [Buffer.alloc(16_000), shared.subarray(0, 8_000), Buffer.alloc(16_000)];
+    const received = await receiveBody(requestOf(chunks), { budget, bodyBytesMax: 100_000 });
+    assert.deepEqual(received, { status: 'refused', code: 'buffer-full' });
+    assert.deepEqual(
+      chunks.map(({ buffer }) => buffer.byteLength > 0),
+      [false, true, false],
+    );
+    assert.equal(budget.bytes, 0);
   });
 
   it('P3: gives back what it counted when the connection breaks', async () => {

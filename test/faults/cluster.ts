@@ -1,3 +1,4 @@
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import kafkajs from 'kafkajs';
@@ -19,6 +20,8 @@ export interface ClusterOptions {
   readonly isProxied?: boolean | undefined;
   readonly alter?: ProxyOptions['alter'];
   readonly properties?: Readonly<Record<string, string>> | undefined;
+  /** Called with the folder of each node before anything is in it. What it returns is called at the very end. */
+  readonly prepareFolder?: ((nodeId: number, folder: string) => () => void) | undefined;
 }
 
 export interface PartitionState {
@@ -48,7 +51,7 @@ export interface FaultCluster {
 }
 
 export async function startFaultCluster(options: ClusterOptions): Promise<FaultCluster> {
-  const { controllers = 0, isProxied = false, alter, properties } = options;
+  const { controllers = 0, isProxied = false, alter, properties, prepareFolder } = options;
   const jars = await kafkaJars(() => {});
   const folder = temporaryFolder('faults');
   const clusterId = keptClusterId(folder);
@@ -66,6 +69,11 @@ export async function startFaultCluster(options: ClusterOptions): Promise<FaultC
     }),
   );
   const shared = clusterProperties(BROKERS, places);
+  const folderOf = ({ nodeId }: Place) => join(folder, `node-${nodeId}`);
+  const clearFolders = places.map((place) => {
+    mkdirSync(folderOf(place));
+    return prepareFolder?.(place.nodeId, folderOf(place)) ?? (() => {});
+  });
   const started = await Promise.allSettled(
     places.map((place) =>
       startKafkaNode({
@@ -73,7 +81,7 @@ export async function startFaultCluster(options: ClusterOptions): Promise<FaultC
         address: place.port === undefined ? undefined : `127.0.0.1:${place.port}`,
         clusterId,
         properties: { ...shared, ...placeProperties(place, shared), ...properties },
-        folder: join(folder, `node-${place.nodeId}`),
+        folder: folderOf(place),
         jars,
         progress: () => {},
       }),
@@ -83,6 +91,7 @@ export async function startFaultCluster(options: ClusterOptions): Promise<FaultC
   const failed = started.find((node) => node.status === 'rejected');
   if (failed !== undefined) {
     await Promise.all(nodes.map((node) => node.kill()));
+    for (const clear of clearFolders) clear();
     throw failed.reason;
   }
 
@@ -123,6 +132,7 @@ export async function startFaultCluster(options: ClusterOptions): Promise<FaultC
       await Promise.all(proxies.map((proxy) => proxy.close()));
       // A fault may have left some stopped, and a clean end proves nothing here.
       await Promise.all(nodes.map((node) => node.kill()));
+      for (const clear of clearFolders) clear();
     },
   };
 }

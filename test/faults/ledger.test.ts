@@ -123,6 +123,26 @@ describe('the ledger of the fault runs', () => {
     assert.equal(ledger.verdict().unanswered, 1);
   });
 
+  it('tells a notification of what is nowhere from one that is missing', () => {
+    const ledger = threeOffered();
+    for (const number of [0, 1]) store(ledger, number);
+    ledger.answered(2, { status: 'stored', partition: 0, offset: 2 }, 12);
+    find(ledger, [0]);
+    expect(ledger, { lost: 2, absent: 2, notifiedWrongly: 2, notifiedAbsent: 1, notNotified: 1 });
+  });
+
+  it('measures the answers of a span of time, and what was stored in it', () => {
+    const ledger = new Ledger();
+    for (let number = 0; number < 4; number += 1) ledger.offer(7, number * 10, 1_000);
+    for (const [number, took] of [5, 7, 9].entries()) {
+      ledger.answered(number, { status: 'stored', partition: 0, offset: number }, number * 10 + took);
+    }
+    ledger.answered(3, { status: 'not_stored', code: 'buffer-full' }, 31);
+    assert.deepEqual(ledger.storedMs(10, 40), { p50Ms: 9, p99Ms: 9 });
+    assert.equal(ledger.storedAnsweredBetween(6, 29), 1);
+    assert.equal(ledger.storedAnsweredBetween(0, 40), 3);
+  });
+
   it('measures until every partition stores again', () => {
     const ledger = new Ledger();
     for (let number = 0; number < 3; number += 1) ledger.offer(7, 0, 1_000);

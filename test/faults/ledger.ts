@@ -27,12 +27,16 @@ export interface Verdict {
   readonly writtenLate: number;
   /** Notified without being in the topic, or twice, or stored and not notified. */
   readonly notifiedWrongly: number;
+  /** Of those: without being in the topic, and stored but not notified. */
+  readonly notifiedAbsent: number;
+  readonly notNotified: number;
   readonly longestAnswerMs: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
 }
 
 const STATUSES = ['unanswered', 'stored', 'not_stored', 'refused', 'unknown'] as const;
+const STORED = STATUSES.indexOf('stored');
 
 /** The publisher reads its clock a moment after the ledger does, and counts its deadline from there. */
 const CLOCK_SLACK_MS = 50;
@@ -171,6 +175,24 @@ export class Ledger {
     return took[Math.floor(took.length * 0.99)] ?? Number.NaN;
   }
 
+  /** Events that were answered stored in this span of time, whenever they were accepted. */
+  storedAnsweredBetween(from: number, until: number): number {
+    return this.#lines.filter(
+      ({ status, answeredAt }) => status === STORED && answeredAt >= from && answeredAt < until,
+    ).length;
+  }
+
+  /** Answer times of what was accepted in this span and stored. */
+  storedMs(from: number, until: number): { readonly p50Ms: number; readonly p99Ms: number } {
+    const took = Float64Array.from(
+      this.#lines
+        .filter(({ acceptedAt, status }) => acceptedAt >= from && acceptedAt < until && status === STORED)
+        .map(({ acceptedAt, answeredAt }) => answeredAt - acceptedAt),
+    ).toSorted();
+    const percentile = (share: number) => took[Math.floor(took.length * share)] ?? Number.NaN;
+    return { p50Ms: percentile(0.5), p99Ms: percentile(0.99) };
+  }
+
   verdict(): Verdict {
     const count = (is: (line: Line) => boolean) =>
       this.#lines.reduce((sum, line) => sum + Number(is(line)), 0);
@@ -200,6 +222,8 @@ export class Ledger {
           (line.notified > 0 && line.copies === 0) ||
           (line.notified === 0 && isStored(line)),
       ),
+      notifiedAbsent: count((line) => line.notified > 0 && line.copies === 0),
+      notNotified: count((line) => line.notified === 0 && isStored(line)),
       longestAnswerMs: took.at(-1) ?? 0,
       p50Ms: took[Math.floor(took.length * 0.5)] ?? 0,
       p99Ms: took[Math.floor(took.length * 0.99)] ?? 0,

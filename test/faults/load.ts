@@ -11,6 +11,8 @@ export interface LoadOptions {
   readonly eventsPerSecond: number;
   /** So few that each has several requests in flight, and its order can break. */
   readonly sources: number;
+  /** Over HTTP each event is a request, as long as there is no route for several. */
+  readonly isEachOneRequest?: boolean;
   readonly random: () => number;
 }
 
@@ -27,7 +29,8 @@ const REQUEST_EVENTS_MIN = 10;
 const REQUEST_EVENTS_MAX = 50;
 
 /** Offers events by the clock, and not by the answers: what is slow is not spared. */
-export function startLoad({ subject, ledger, eventsPerSecond, sources, random }: LoadOptions): Load {
+export function startLoad(options: LoadOptions): Load {
+  const { subject, ledger, eventsPerSecond, sources, isEachOneRequest = false, random } = options;
   const startedAt = performance.now();
   const loopDelay = monitorEventLoopDelay({ resolution: 5 });
   loopDelay.enable();
@@ -50,6 +53,10 @@ export function startLoad({ subject, ledger, eventsPerSecond, sources, random }:
       });
     });
   };
+  const offerGroup = (count: number) => {
+    if (!isEachOneRequest) offer(count);
+    else for (let each = 0; each < count; each += 1) offer(1);
+  };
   const timer = setInterval(() => {
     const now = performance.now();
     lateMsMax = Math.max(lateMsMax, now - lastTickAt - TICK_MS);
@@ -63,7 +70,7 @@ export function startLoad({ subject, ledger, eventsPerSecond, sources, random }:
       if (batched < due) {
         const count =
           REQUEST_EVENTS_MIN + Math.floor(random() * (REQUEST_EVENTS_MAX - REQUEST_EVENTS_MIN + 1));
-        offer(count);
+        offerGroup(count);
         batched += count;
       }
     }

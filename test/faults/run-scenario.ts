@@ -1,37 +1,39 @@
 import { type FaultCluster, startFaultCluster } from './cluster.ts';
+import { type Assertion, judge, ms, percent, printTable, whyNot } from './judge.ts';
 import { Ledger, type Verdict } from './ledger.ts';
 import { startLoad } from './load.ts';
 import type { Mutant } from './mutants.ts';
 import { acksOne } from './proxy.ts';
 import { readTopic } from './reader.ts';
-import type { Scenario } from './scenario.ts';
+import type { Scenario, ServiceScenario, Stage } from './scenario.ts';
+import { type StartedServices, startServices } from './service-stage.ts';
+import { asSent } from './service-subject.ts';
 import { startSubject } from './subject.ts';
 
 export interface RunOptions {
   readonly kills: number;
   readonly seconds: number | undefined;
-  readonly eventsPerSecond: number;
-  readonly sources: number;
-  readonly bufferBytesMax: number;
+  /** `undefined`, here and below: what the scenario wants, or the default. */
+  readonly eventsPerSecond: number | undefined;
+  readonly sources: number | undefined;
+  readonly connections: number | undefined;
+  /** On the service: each event on a connection of its own, where the scenario measures refusals. */
+  readonly isAlone: boolean;
+  readonly bufferBytesMax: number | undefined;
   readonly mutant?: Mutant;
   readonly print: (line: string) => void;
 }
 
-export interface Assertion {
-  readonly name: string;
-  readonly isTrue: boolean;
-  /** What was found, for the table. */
-  readonly found: string;
-}
-
 const TOPIC = 'events';
 const PARTITIONS = 6;
-const ANSWER_MS_MAX = 15_500;
-const BACK_MS_MAX = 10_000;
+const EVENTS_PER_SECOND = 2_000;
+const SOURCES = 48;
+// A thousand single requests a second that wait ten seconds for a broker to be fenced hold 100 MB.
+const IN_PROCESS_BUFFER_BYTES_MAX = 128 * 1024 * 1024;
 
 /** Runs one scenario on a cluster of its own, under load, and judges it. Prints what happens, then one table. */
 export async function runScenario(
-  scenario: Scenario,
+  scenario: Scenario | ServiceScenario,
   options: RunOptions,
 ): Promise<{ verdict: Verdict; assertions: readonly Assertion[] }> {
   const { mutant, print } = options;
@@ -51,143 +53,118 @@ export async function runScenario(
 
 async function runOn(
   cluster: FaultCluster,
-  scenario: Scenario,
-  { kills, seconds, eventsPerSecond, sources, bufferBytesMax, mutant, print }: RunOptions,
+  scenario: Scenario | ServiceScenario,
+  options: RunOptions,
 ): Promise<{ verdict: Verdict; assertions: readonly Assertion[] }> {
+  const { kills, seconds, isAlone, mutant, print } = options;
+  const needs = 'service' in scenario ? scenario.service : undefined;
+  const eventsPerSecond = options.eventsPerSecond ?? needs?.eventsPerSecond ?? EVENTS_PER_SECOND;
+  const sources = options.sources ?? needs?.sources ?? SOURCES;
   const ledger = new Ledger();
   const healedAt: { what: string; at: number }[] = [];
   const extra: Assertion[] = [];
-  const ofSubject = {
-    addresses: cluster.serviceAddresses,
-    topic: TOPIC,
-    partitions: PARTITIONS,
-    ledger,
-    bufferBytesMax,
-  };
-  const subject = await (mutant?.start?.(ofSubject) ??
-    startSubject({ ...ofSubject, wrapSend: mutant?.wrapSend }));
-  if (!(await cluster.untilInSync(TOPIC))) throw new Error('the new topic is not in sync');
-
   const startedAt = performance.now();
   const tell = (what: string) => {
     const at = ((performance.now() - startedAt) / 1_000).toFixed(1).padStart(7);
     print(`${at} s  ${what}`);
   };
-  const load = startLoad({ subject, ledger, eventsPerSecond, sources, random: Math.random });
-  await scenario.run({
-    cluster,
-    topic: TOPIC,
-    ledger,
-    subject,
-    kills,
-    seconds,
-    random: Math.random,
-    tell,
-    healed: (what) => {
-      healedAt.push({ what, at: performance.now() });
-      tell(what);
-    },
-    assert: (name, isTrue, found) => extra.push({ name, isTrue, found }),
-  });
-  await load.stop();
-  const partitionCount = subject.partitionCount();
-  await subject.close();
-  tell('the load has ended');
-  // What is not replicated cannot be read, and would count as lost.
-  if (!(await cluster.untilInSync(TOPIC))) throw new Error('the replicas are not in sync at the end');
-  const records = await readTopic(cluster.address, TOPIC, (record) => ledger.found(record));
 
-  const verdict = ledger.verdict();
-  const backMs = Math.max(0, ...healedAt.map(({ at }) => ledger.storedAgainMs(at, partitionCount)));
-  const assertions = [...judge(verdict, scenario, backMs), ...extra];
-  printTable(print, {
-    title: `${scenario.name}: ${scenario.summary}`,
-    rows: [
-      ['offered', String(verdict.offered)],
-      ['stored', `${verdict.stored} (${percent(verdict.stored / verdict.offered)})`],
-      ['not stored', String(verdict.notStored)],
-      ['unknown', String(verdict.unknown)],
-      ['why not stored or unknown', whyNot(ledger, startedAt)],
+  let services: StartedServices | undefined;
+  try {
+    const ofSubject = { topic: TOPIC, partitions: PARTITIONS, ledger };
+    if ('service' in scenario) {
+      const { bufferBytesMax, connections = scenario.service.connections } = options;
+      services = await startServices({
+        ...ofSubject,
+        scenario,
+        cluster,
+        bufferBytesMax,
+        connections,
+        isAlone,
+        eventsPerSecond,
+        sources,
+        tell,
+      });
+    }
+    const subject =
+      services?.subject ??
+      (await (mutant?.start ?? startSubject)({
+        ...ofSubject,
+        addresses: cluster.serviceAddresses,
+        bufferBytesMax: options.bufferBytesMax ?? IN_PROCESS_BUFFER_BYTES_MAX,
+        wrapSend: mutant?.wrapSend,
+      }));
+    if (!(await cluster.untilInSync(TOPIC))) throw new Error('the new topic is not in sync');
+
+    const load = startLoad({
+      subject,
+      ledger,
+      eventsPerSecond: needs?.hasOwnLoad || (needs && isAlone) ? 0 : eventsPerSecond,
+      sources,
+      isEachOneRequest: services !== undefined,
+      random: Math.random,
+    });
+    const stage: Stage = {
+      cluster,
+      topic: TOPIC,
+      ledger,
+      subject,
+      kills,
+      seconds,
+      random: Math.random,
+      tell,
+      healed: (what) => {
+        healedAt.push({ what, at: performance.now() });
+        tell(what);
+      },
+      assert: (name, isTrue, found) => extra.push({ name, isTrue, found }),
+    };
+    if ('service' in scenario && services) await scenario.run({ ...stage, ...services.controls });
+    else if (!('service' in scenario)) await scenario.run(stage);
+    services?.stopOffering();
+    await load.stop();
+    const partitionCount = subject.partitionCount();
+    await subject.close();
+    tell('the load has ended');
+    const seenInside: readonly (readonly [string, string])[] = [
       ['acknowledged late', String(subject.storedLate())],
-      ['records in the topic', String(records)],
-      ['lost, in no partition', String(verdict.absent)],
-      ['answer p50, p99', `${ms(verdict.p50Ms)}, ${ms(verdict.p99Ms)}`],
-      ['load late, loop delay', `${ms(load.lateMsMax())}, ${ms(load.loopDelayMsMax())}`],
       ['failed attempts', [...subject.kafkaErrors].map(([name, n]) => `${name} ${n}`).join(', ') || 'none'],
-    ],
-    assertions,
-  });
-  return { verdict, assertions };
-}
+    ];
+    const subjectRows = (await services?.rows()) ?? seenInside;
+    const ended = await services?.end();
+    if (ended) {
+      extra.push(
+        { name: 'end of the service', isTrue: ended.isClean, found: ended.exits },
+        { name: 'faults in its log', isTrue: ended.faults.length === 0, found: ended.faults[0] ?? 'none' },
+      );
+    }
+    // What is not replicated cannot be read, and would count as lost.
+    if (!(await cluster.untilInSync(TOPIC))) throw new Error('the replicas are not in sync at the end');
+    const records = await readTopic(cluster.address, TOPIC, (record) =>
+      ledger.found(services === undefined ? record : { ...record, value: asSent(record.value) }),
+    );
 
-function judge(verdict: Verdict, scenario: Scenario, backMs: number): Assertion[] {
-  const { storedShareMin, duplicatesShareMax } = scenario;
-  const storedShare = verdict.stored / verdict.offered;
-  const duplicatesShare = verdict.duplicates / verdict.offered;
-  return [
-    none('lost', verdict.lost),
-    none('phantom', verdict.phantom),
-    none('order breaks', verdict.orderBreaks),
-    none('corrupt', verdict.corrupt),
-    none('unanswered', verdict.unanswered),
-    none('unexplained duplicates', verdict.unexplainedDuplicates),
-    none('written after the deadline', verdict.writtenLate),
-    none('notified wrongly', verdict.notifiedWrongly),
-    ...(duplicatesShareMax === undefined
-      ? []
-      : [
-          {
-            name: 'duplicates',
-            isTrue: duplicatesShare <= duplicatesShareMax,
-            found: `${verdict.duplicates} (${percent(duplicatesShare)})`,
-          },
-        ]),
-    ...(storedShareMin === undefined
-      ? []
-      : [{ name: 'stored share', isTrue: storedShare >= storedShareMin, found: percent(storedShare) }]),
-    {
-      name: 'longest answer',
-      isTrue: verdict.longestAnswerMs <= ANSWER_MS_MAX,
-      found: ms(verdict.longestAnswerMs),
-    },
-    { name: 'back', isTrue: backMs <= BACK_MS_MAX, found: ms(backMs) },
-  ];
-}
-
-function none(name: string, found: number): Assertion {
-  return { name, isTrue: found === 0, found: String(found) };
-}
-
-function printTable(
-  print: (line: string) => void,
-  table: {
-    readonly title: string;
-    readonly rows: readonly (readonly [string, string])[];
-    readonly assertions: readonly Assertion[];
-  },
-): void {
-  print('');
-  print(table.title);
-  for (const [name, value] of table.rows) print(`        ${name.padEnd(28)} ${value}`);
-  for (const { name, isTrue, found } of table.assertions) {
-    print(`  ${isTrue ? 'ok   ' : 'FAIL '} ${name.padEnd(28)} ${found}`);
+    const verdict = ledger.verdict();
+    const backMs = Math.max(0, ...healedAt.map(({ at }) => ledger.storedAgainMs(at, partitionCount)));
+    const assertions = [...judge(verdict, scenario, backMs), ...extra];
+    printTable(print, {
+      title: `${scenario.name}: ${scenario.summary}`,
+      rows: [
+        ['offered', String(verdict.offered)],
+        ['stored', `${verdict.stored} (${percent(verdict.stored / verdict.offered)})`],
+        ['not stored', String(verdict.notStored)],
+        ['unknown', String(verdict.unknown)],
+        ['why not stored or unknown', whyNot(ledger, startedAt)],
+        ['records in the topic', String(records)],
+        ['lost, in no partition', String(verdict.absent)],
+        ['answer p50, p99', `${ms(verdict.p50Ms)}, ${ms(verdict.p99Ms)}`],
+        ['load late, loop delay', `${ms(load.lateMsMax())}, ${ms(load.loopDelayMsMax())}`],
+        ...subjectRows,
+      ],
+      assertions,
+    });
+    return { verdict, assertions };
+  } finally {
+    await services?.close();
   }
-  print('');
-}
-
-/** Each reason with its count, and when it was answered first and last. */
-function whyNot({ reasons }: Ledger, startedAt: number): string {
-  const at = (time: number) => `${((time - startedAt) / 1_000).toFixed(1)} s`;
-  const told = [...reasons].map(
-    ([code, { count, firstAt, lastAt }]) => `${code} ${count} (${at(firstAt)} to ${at(lastAt)})`,
-  );
-  return told.join(', ') || 'none';
-}
-
-function percent(share: number): string {
-  return `${(share * 100).toFixed(2)} %`;
-}
-
-function ms(value: number): string {
-  return Number.isFinite(value) ? `${value.toFixed(value < 10 ? 1 : 0)} ms` : 'never';
 }

@@ -1,11 +1,14 @@
 import { parseArgs } from 'node:util';
 import { mutants } from './mutants.ts';
 import { runScenario } from './run-scenario.ts';
-import { scenarios } from './scenarios.ts';
+import type { Scenario, ServiceScenario } from './scenario.ts';
+import { scenarios as inProcess } from './scenarios.ts';
+import { serviceScenarios } from './service-scenarios.ts';
 
 /**
  * `node test/faults/run.ts --scenario leader-kill --kills 50`: faults on three real brokers under load, each answer
- * held against what the topic holds. `--scenario a,b` runs several, `--list` names them all.
+ * held against what the topic holds. What answers is the publisher in this process, or the service over HTTP.
+ * `--scenario a,b` runs several, `--list` names them all.
  * `--mutant acks-1` (or `all`) runs a publisher with a known fault instead, which passes when it is caught.
  */
 
@@ -15,13 +18,16 @@ const { values } = parseArgs({
     mutant: { type: 'string' },
     kills: { type: 'string', default: '5' },
     seconds: { type: 'string' },
-    rate: { type: 'string', default: '2000' },
-    sources: { type: 'string', default: '48' },
-    // A thousand single requests a second that wait ten seconds for a broker to be fenced hold 100 MB.
-    'buffer-mb': { type: 'string', default: '128' },
+    rate: { type: 'string' },
+    sources: { type: 'string' },
+    connections: { type: 'string' },
+    alone: { type: 'boolean', default: false },
+    'buffer-mb': { type: 'string' },
     list: { type: 'boolean', default: false },
   },
 });
+
+const scenarios: readonly (Scenario | ServiceScenario)[] = [...inProcess, ...serviceScenarios];
 
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
@@ -33,12 +39,15 @@ if (values.list) {
 }
 
 async function main(): Promise<void> {
+  const bufferMb = given(values['buffer-mb']);
   const options = {
     kills: Number(values.kills),
-    seconds: values.seconds === undefined ? undefined : Number(values.seconds),
-    eventsPerSecond: Number(values.rate),
-    sources: Number(values.sources),
-    bufferBytesMax: Number(values['buffer-mb']) * 1024 * 1024,
+    seconds: given(values.seconds),
+    eventsPerSecond: given(values.rate),
+    sources: given(values.sources),
+    connections: given(values.connections),
+    isAlone: values.alone,
+    bufferBytesMax: bufferMb === undefined ? undefined : bufferMb * 1024 * 1024,
     print,
   };
   let passed = 0;
@@ -57,6 +66,9 @@ async function main(): Promise<void> {
     for (const mutant of chosen) {
       const [scenario] = named(scenarios, values.scenario ?? mutant.scenario);
       if (scenario === undefined) continue;
+      if ('service' in scenario && !mutant.isAcksOne) {
+        throw new Error(`${mutant.name} is a publisher in this process; ${scenario.name} runs the service`);
+      }
       print(`mutant ${mutant.name}: ${mutant.summary}`);
       const { assertions } = await runScenario(scenario, { ...options, ...mutant.options, mutant });
       const caughtBy = assertions.filter(({ name, isTrue }) => !isTrue && mutant.caughtBy.includes(name));
@@ -67,6 +79,10 @@ async function main(): Promise<void> {
   }
   print(`${passed} passed, ${failed} failed`);
   process.exitCode = failed === 0 ? 0 : 1;
+}
+
+function given(value: string | undefined): number | undefined {
+  return value === undefined ? undefined : Number(value);
 }
 
 function named<T extends { readonly name: string }>(all: readonly T[], names: string): T[] {

@@ -32,7 +32,7 @@ export async function startService(env: NodeJS.ProcessEnv): Promise<Service> {
   const isTaken = portNumber > 0 && portNumber < 65_536 && (await somebodyAnswers(portNumber, host));
   const child = startChild({
     command: process.execPath,
-    args: [...QUIET, join('src', 'ingest', 'server.ts')],
+    args: [...SERVICE_FLAGS, join('src', 'ingest', 'server.ts')],
     cwd: CLONE_FOLDER,
     env,
     output: 'pipe',
@@ -51,8 +51,15 @@ export async function startService(env: NodeJS.ProcessEnv): Promise<Service> {
   };
 }
 
-/** kafkajs computes a negative timer before its first request, which newer Nodes mention. It is harmless. */
-const QUIET = ['--disable-warning=TimeoutNegativeWarning'];
+/**
+ * Node's own flags for the service; the image and `npm start` have the same. kafkajs computes a negative timer before
+ * its first request, which newer Nodes mention; it is harmless. V8's young generation counts against the memory that
+ * promise P3 allows, and would grow to 67 MB (docs/decisions).
+ */
+export const SERVICE_FLAGS: readonly string[] = [
+  '--disable-warning=TimeoutNegativeWarning',
+  '--max-semi-space-size=8',
+];
 
 /** Log lines are made readable; what is none is printed as it is. */
 async function printOutput({ stdout, stderr }: Child): Promise<void> {

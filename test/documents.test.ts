@@ -3,6 +3,7 @@ import { globSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { generatedDocuments } from '../dev/generate.ts';
+import { SERVICE_FLAGS } from '../dev/service.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
@@ -10,6 +11,12 @@ const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
 describe('documents', () => {
   it('are what the generators write (npm run generate)', async () => {
     for (const [path, text] of await generatedDocuments()) assert.equal(read(path), text, `${path} is stale`);
+  });
+
+  it('start the service with the same flags everywhere', () => {
+    assert.ok(read('package.json').includes(`exec node ${SERVICE_FLAGS.join(' ')} dist/ingest/server.js`));
+    const words = ['node', ...SERVICE_FLAGS, 'dist/ingest/server.js'];
+    assert.ok(read('Dockerfile').includes(`CMD [${words.map((word) => `"${word}"`).join(', ')}]`));
   });
 
   it('map every source file in ARCHITECTURE.md', () => {

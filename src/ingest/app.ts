@@ -41,6 +41,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { app, answerProblem, isClosing } = httpServer({
     ...options,
     ...limits,
+    room: options.budget,
     connectionsOpen: (count) => metrics.connectionsOpen(count),
   });
   app.addSchema(EventInput).addSchema(ProblemDocument);
@@ -66,6 +67,8 @@ export async function buildManagementApp(options: AppOptions, document: object):
     ...limits,
     connectionsMax: MANAGEMENT_CONNECTIONS_MAX,
     connectionsOpen: () => {},
+    // A probe is answered at once, also when the buffer is full.
+    room: { takeRequest: () => true, giveBackRequests: () => {} },
   });
   app.addSchema(ProblemDocument);
   await app.register(swagger, { mode: 'static', specification: { document: document as never } }); // it is typed for OpenAPI 3.0

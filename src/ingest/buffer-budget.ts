@@ -9,8 +9,8 @@
  * (docs/decisions); the check of P3 allows two bytes for each that is counted here. Connections are not counted here:
  * they cost the same with and without a request, and have a limit of their own, CONNECTIONS_MAX.
  */
-const REQUEST_OVERHEAD_BYTES = 4096;
-const EVENT_OVERHEAD_BYTES = 512;
+const REQUEST_BYTES = 4096;
+const EVENT_BYTES = 512;
 
 export interface BufferLimits {
   readonly bytesMax: number;
@@ -40,14 +40,24 @@ export class BufferBudget {
     return this.#held.events;
   }
 
-  /** Opens the account of one request. `undefined`: there is no room for another request. */
-  open(): Hold | undefined {
-    const hold = new Hold(this.limits, this.#held);
-    return hold.take(REQUEST_OVERHEAD_BYTES) ? hold : undefined;
+  /** Counts a request until its answer has left. `false`: there is no room for another. */
+  takeRequest(): boolean {
+    if (this.#held.bytes + REQUEST_BYTES > this.limits.bytesMax) return false;
+    this.#held.bytes += REQUEST_BYTES;
+    return true;
+  }
+
+  giveBackRequests(count: number): void {
+    this.#held.bytes -= count * REQUEST_BYTES;
+  }
+
+  /** Opens the account of what a request carries: its body and events. */
+  open(): Hold {
+    return new Hold(this.limits, this.#held);
   }
 }
 
-/** One request's account. Closed once, by whoever holds the request's bytes last. */
+/** The account of one request's body and events. Closed once, by whoever holds these bytes last. */
 export class Hold {
   readonly #limits: BufferLimits;
   readonly #held: Held;
@@ -61,9 +71,9 @@ export class Hold {
     this.#held = held;
   }
 
-  /** Everything that this request holds. */
+  /** All that is kept in memory on behalf of this request, itself included. */
   get bytes(): number {
-    return this.#bytes;
+    return REQUEST_BYTES + this.#bytes;
   }
 
   /** Counts bytes that are here already. `false`: there is no room, and none were counted. */
@@ -96,7 +106,7 @@ export class Hold {
   /** Counts one event of this request, after it has arrived. `false`: there is no room. */
   takeEvent(): boolean {
     const held = this.#held;
-    if (held.events + 1 > this.#limits.eventsMax || !this.take(EVENT_OVERHEAD_BYTES)) return false;
+    if (held.events + 1 > this.#limits.eventsMax || !this.take(EVENT_BYTES)) return false;
     held.events += 1;
     this.#events += 1;
     return true;

@@ -31,6 +31,7 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
 
   scope.post('/v1/events', { schema }, async (request, reply) => {
     if (isClosing()) return notAccepted('shutting-down');
+    if (!request.isCounted) return notAccepted('buffer-full');
     const received = await receiveBody(request.raw, options);
     if (received.status === 'aborted') return void reply.hijack();
     if (received.status === 'refused') return notAccepted(received.code);

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
@@ -12,6 +13,7 @@ import { Compile } from 'typebox/compile';
 import type { ErrorCode } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
 import { type ConnectionLimit, limitConnections } from './connection-limit.ts';
+import { Connections, type RequestRoom } from './connections.ts';
 import { failureLog } from './failure-log.ts';
 import { PathTable } from './path-table.ts';
 import { type AnswerProblem, problemAnswers } from './problem.ts';
@@ -33,6 +35,14 @@ export interface HttpServerOptions extends ConnectionLimit {
   readonly metrics: Pick<Metrics, 'refused' | 'httpRequest'>;
   readonly publishTimeoutMs: number;
   readonly retryAfterSeconds: () => number;
+  readonly room: RequestRoom;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Whether there was room for it until its answer has left. One that has none may not be kept waiting. */
+    isCounted: boolean;
+  }
 }
 
 export interface HttpServer {
@@ -50,7 +60,8 @@ export function httpServer(options: HttpServerOptions): HttpServer {
   const { log, metrics } = options;
   const failed = failureLog(log);
   const answerProblem = problemAnswers({ ...options, failed });
-  const socketErrors = new SocketErrors(metrics);
+  const connections = new Connections(options.room);
+  const socketErrors = new SocketErrors(metrics, connections);
   const paths = new PathTable();
   let isClosing = false;
 
@@ -80,6 +91,7 @@ export function httpServer(options: HttpServerOptions): HttpServer {
   Object.assign(app.server, { httpAllowHalfOpen: true }); // a client may end its side and still read the answer
   app.server.on('checkExpectation', app.routing); // an expectation we do not know may be ignored (RFC 9110, 10.1.1)
   app.server.on('connect', (_request, socket) => socketErrors.refuse(socket, 'method-not-allowed'));
+  app.server.prependListener('connection', (socket: Socket) => connections.opened(socket));
   limitConnections(app.server, options, (socket) => {
     const code = 'too-many-connections';
     failed(code, socketErrors.refuse(socket, code, { 'retry-after': options.retryAfterSeconds() }));
@@ -95,8 +107,14 @@ export function httpServer(options: HttpServerOptions): HttpServer {
   app.setSerializerCompiler(() => JSON.stringify);
 
   app.addHook('onRoute', ({ url, method }) => paths.add(url, [method].flat()));
+  app.decorateRequest('isCounted', false);
   app.addHook('onRequest', (request, reply, done) => {
-    socketErrors.began(request.raw, reply.raw);
+    const began = connections.began(request.raw, reply.raw);
+    if (began === 'unserved') {
+      request.raw.resume();
+      return void reply.hijack();
+    }
+    request.isCounted = began === 'counted';
     reply.header('x-request-id', request.id);
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
       reply.send(answerProblem(reply, { code: 'bad-request' }));
@@ -109,14 +127,21 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     done();
   });
   app.addHook('onSend', (request, reply, _payload, done) => {
+    const { socket } = request.raw;
     // Node closes idle connections only; one that is in use would be kept, and kept waiting for.
-    if (isClosing && socketErrors.isLatest(request.raw, reply.raw)) reply.header('connection', 'close');
+    const isLast = isClosing && connections.latestOn(socket) === reply.raw;
+    // Without a socket of its own yet, an answer waits for those before it.
+    if (isLast || (!request.isCounted && reply.raw.socket === null)) {
+      reply.header('connection', 'close');
+      connections.stopServing(socket);
+    }
     done();
   });
   app.addHook('onResponse', (request, reply, done) => {
     const method = METHODS.has(request.method) ? request.method : '_OTHER';
     const route = request.routeOptions.url ?? 'unmatched';
     metrics.httpRequest(method, route, reply.statusCode, reply.elapsedTime / 1000);
+    if (request.isCounted) connections.answered(request.raw);
     done();
   });
 

@@ -34,11 +34,11 @@ export function receiveBody(
   const refusal = refusalByHeaders(request, bodyBytesMax);
   // The parser has checked it, and delivers no more than that.
   const announcedLength = Number(request.headers['content-length'] ?? 0);
-  const hold = refusal === undefined ? budget.open() : undefined;
-  if (hold === undefined) {
+  if (refusal !== undefined) {
     request.on('data', freeNow);
-    return Promise.resolve({ status: 'refused', code: refusal ?? 'buffer-full' });
+    return Promise.resolve({ status: 'refused', code: refusal });
   }
+  const hold = budget.open();
 
   return new Promise((resolve) => {
     let bytes: Buffer = NO_BYTES;

@@ -1,12 +1,10 @@
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ErrorCode, errorRow } from '../errors.ts';
+import type { Connections } from './connections.ts';
 import { PROBLEM_CONTENT_TYPE, problemText } from './problem.ts';
 import { newRequestId } from './request-id.ts';
-
-/** How long a client may take to read the last answer on its connection. */
-const LINGER_MS = 1_000;
 
 /** Node's names for what is wrong with a request. All others are faults of its syntax. */
 const codes: Readonly<Record<string, ErrorCode>> = {
@@ -32,30 +30,21 @@ export function isAbort(error: NodeJS.ErrnoException): boolean {
  */
 export class SocketErrors {
   readonly #metrics: { refused(code: ErrorCode): void };
-  /** The latest request of each connection, by its response. Responses leave in order: it is also the last one. */
-  readonly #latest = new WeakMap<object, ServerResponse>();
+  readonly #connections: Connections;
 
-  constructor(metrics: { refused(code: ErrorCode): void }) {
+  constructor(metrics: { refused(code: ErrorCode): void }, connections: Connections) {
     this.#metrics = metrics;
-  }
-
-  /** Notes a request whose headers were understood. */
-  began(request: IncomingMessage, response: ServerResponse): void {
-    this.#latest.set(request.socket, response);
-  }
-
-  /** Whether no other request came in behind this one, so that its answer may be the last of its connection. */
-  isLatest(request: IncomingMessage, response: ServerResponse): boolean {
-    return this.#latest.get(request.socket) === response;
+    this.#connections = connections;
   }
 
   /** Answers the event `clientError` of the server. */
   answer(error: NodeJS.ErrnoException, socket: Socket): void {
+    if (this.#connections.isOver(socket)) return; // what follows the last answer may be anything
     if (isAbort(error) || !socket.writable) {
       socket.destroy();
       return;
     }
-    const latest = this.#latest.get(socket);
+    const latest = this.#connections.latestOn(socket);
     if (latest === undefined || (latest.writableFinished && latest.req.complete)) {
       this.refuse(socket, socketErrorCode(error));
     } else if (latest.req.complete) {
@@ -63,9 +52,9 @@ export class SocketErrors {
       latest.once('close', () => this.answer(error, socket));
     } else if (latest.writableFinished) {
       // The rest of the body of a request that was refused early.
-      closeSoon(socket);
+      this.#connections.end(socket);
     } else if (latest.headersSent) {
-      latest.once('close', () => closeSoon(socket));
+      latest.once('close', () => this.#connections.end(socket));
     } else {
       // The body of a request: whoever receives it refuses it, and Node keeps that answer in its place.
       latest.setHeader('connection', 'close');
@@ -82,7 +71,7 @@ export class SocketErrors {
     const all = { ...headers(code, body), ...more };
     const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
     socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
-    closeSoon(socket);
+    this.#connections.end(socket);
     return requestId;
   }
 }
@@ -94,10 +83,4 @@ function headers(code: ErrorCode, body: string): Record<string, string | number>
     connection: 'close',
     ...(code === 'method-not-allowed' && { allow: 'GET, HEAD, OPTIONS, POST' }),
   };
-}
-
-/** Closing at once would reset the connection while the client still sends, and it could lose the answer. */
-function closeSoon(socket: Duplex): void {
-  socket.end();
-  setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }

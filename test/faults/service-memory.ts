@@ -61,8 +61,6 @@ const SETTLE_MS = 1_000;
 /** More than the publish timeout and the answers that come with it. */
 const PATIENCE_MS = 25_000;
 const CONNECTING_MAX = 64;
-/** The young generation of V8 counts against P3 too: the command that starts the service has to limit it. */
-const NODE_OPTIONS = '--max-semi-space-size=8';
 
 /** One load on a service of its own while Kafka is stopped; Kafka runs again when this settles. */
 export async function memoryUnderStoppedKafka(options: MemoryOptions): Promise<Figures> {
@@ -75,7 +73,6 @@ export async function memoryUnderStoppedKafka(options: MemoryOptions): Promise<F
     settings: {
       KAFKA_TOPIC_CREATE: 'true',
       MANAGEMENT_PORT: String(managementPort),
-      NODE_OPTIONS,
       ...settings,
     },
     logFile: join(temporaryFolder('service-memory'), 'service.log'),

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Child, type ChildExit, startChild } from '../../dev/child.ts';
 import { freePort } from '../../dev/free-port.ts';
+import { SERVICE_FLAGS } from '../../dev/service.ts';
 
 /** The service as users run it: a process of its own, from its sources, observed from outside. */
 export interface ServiceProcess {
@@ -60,7 +61,7 @@ export async function startServiceProcess(options: ServiceProcessOptions): Promi
     REDIS_URL: options.redisUrl,
     ...options.settings,
   };
-  const program = [process.execPath, '--disable-warning=TimeoutNegativeWarning', 'src/ingest/server.ts'];
+  const program = [process.execPath, ...SERVICE_FLAGS, 'src/ingest/server.ts'];
   const command = [...(group?.enter ?? []), ...(options.prefix ?? []), ...program];
 
   let child: Child | undefined;

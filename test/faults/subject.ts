@@ -128,14 +128,17 @@ export async function startSubject(options: SubjectOptions): Promise<Subject> {
   }
   return {
     publish(events, settled) {
+      const isCounted = budget.takeRequest();
       const hold = budget.open();
-      const bytes = events.reduce((sum, { tail }) => sum + tail.length, 0);
-      if (hold === undefined || !hold.take(bytes)) {
-        hold?.close();
-        settled(events.map(() => ({ status: 'not_stored', code: 'buffer-full' })));
+      const answer = (outcomes: readonly Outcome[]) => {
+        if (isCounted) budget.giveBackRequests(1);
+        settled(outcomes);
+      };
+      if (!isCounted || !hold.take(events.reduce((sum, { tail }) => sum + tail.length, 0))) {
+        answer(events.map(() => ({ status: 'not_stored', code: 'buffer-full' })));
         return;
       }
-      publisher.publish({ events, hold, timeoutMs: PUBLISH_TIMEOUT_MS, settled });
+      publisher.publish({ events, hold, timeoutMs: PUBLISH_TIMEOUT_MS, settled: answer });
     },
     partitionCount: () => publisher.lanes.partitionCount,
     kafkaErrors,

@@ -483,6 +483,32 @@ describe('on a connection', () => {
     client.destroy();
   });
 
+  it('P3: counts a request until its answer has left, and keeps none waiting for which there is no room', async () => {
+    budget = new BufferBudget({ bytesMax: 64 * 1024, eventsMax: 100 });
+    app = await open({ ...options, budget });
+    outcome = 'pending';
+    const client = await RawClient.connect(await listen());
+    client.write(rawPost());
+    await until(() => published.length === 1);
+    outcome = STORED;
+    // Answered at once, these wait behind the first all the same.
+    client.write(rawPost().repeat(50));
+    await until(() => budget.bytes > 60 * 1024);
+    const accepted = published.length;
+    assert.ok(accepted < 20, `${accepted} wait`);
+    await delay(20);
+    client.write(rawPost());
+    settle(published[0] as PublishRequest, STORED);
+    for (let count = 0; count < accepted; count += 1) assert.equal((await client.answer())?.status, 201);
+    const last = await client.answer();
+    assert.equal(last?.status, 503);
+    assert.equal(last?.headers.get('connection'), 'close');
+    assert.equal(await client.answer(), undefined);
+    assert.equal(published.length, accepted);
+    await until(() => budget.bytes === 0);
+    client.destroy();
+  });
+
   it('P3: a client that writes all of its bodies before it reads still gets each refusal, in its place', async () => {
     budget = new BufferBudget({ bytesMax: MiB, eventsMax: 100 });
     app = await open({ ...options, budget });
@@ -596,8 +622,30 @@ describe('P7: while the service stops', () => {
     assert.equal(answer?.status, 201);
     assert.equal(answer?.headers.get('connection'), 'close');
     const startedAt = performance.now();
+    client.end();
     await closed;
     assert.ok(performance.now() - startedAt < 500);
+  });
+
+  it('a client that goes on sending gets to read what was accepted before, and nothing more is served', async () => {
+    outcome = 'pending';
+    const client = await RawClient.connect(await listen());
+    client.write(rawPost().repeat(100));
+    await until(() => published.length === 100);
+    const sending = setInterval(() => client.write(rawPost().repeat(50)), 1);
+    const closed = app.close();
+    await delay(20);
+    for (const request of published.slice()) settle(request, STORED);
+    let stored = 0;
+    for (let answer = await client.answer(); answer !== undefined; answer = await client.answer()) {
+      if (answer.status === 201) stored += 1;
+      else assert.equal(JSON.parse(answer.body).code, 'shutting-down');
+    }
+    clearInterval(sending);
+    assert.equal(stored, published.length);
+    client.destroy();
+    await closed;
+    assert.equal(budget.bytes, 0);
   });
 
   it('what comes in on a connection in use is refused, and both are answered', async () => {

@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
+import { Connections } from '../../src/ingest/connections.ts';
 import { receiveBody } from '../../src/ingest/receive-body.ts';
 import { SocketErrors } from '../../src/ingest/socket-errors.ts';
 import { RawClient } from '../raw-client.ts';
@@ -12,11 +13,16 @@ const HEADERS = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\
 describe('a client that is too slow', () => {
   const budget = new BufferBudget({ bytesMax: 1_000_000, eventsMax: 1 });
   const refused: string[] = [];
-  const errors = new SocketErrors({ refused: (code) => void refused.push(code) });
+  const connections = new Connections(budget);
+  const errors = new SocketErrors({ refused: (code) => void refused.push(code) }, connections);
+  let served = 0;
   const server = createServer({ headersTimeout: 60, requestTimeout: 120, connectionsCheckingInterval: 20 });
   server.on('clientError', (error, socket) => errors.answer(error, socket as never));
+  server.prependListener('connection', (socket) => connections.opened(socket));
   server.on('request', (request, response) => {
-    errors.began(request, response);
+    if (connections.began(request, response) === 'unserved') return;
+    served += 1;
+    response.once('finish', () => connections.answered(request));
     void receiveBody(request, { budget, bodyBytesMax: 1_000 }).then((received) => {
       if (received.status === 'received') received.hold.close();
       response.end('code' in received ? received.code : received.status);
@@ -59,5 +65,16 @@ describe('a client that is too slow', () => {
     assert.equal((await client.answer())?.body, 'received');
     assert.equal((await client.answer())?.body, 'request-timeout');
     assert.ok(await client.isClosed());
+  });
+
+  it('P4: has nothing stored of what it sends after its 408', async () => {
+    const servedBefore = served;
+    const client = await RawClient.connect(port);
+    client.write(HEADERS.slice(0, 30));
+    assert.equal((await client.answer())?.status, 408);
+    client.write(`${HEADERS.slice(30)}1234567890`);
+    assert.ok(await client.isClosed());
+    assert.equal(served, servedBefore);
+    assert.equal(budget.bytes, 0);
   });
 });

@@ -170,9 +170,8 @@ export async function simulate(seed: number, coverage: Coverage): Promise<void> 
   }
 
   function publish(batch: readonly { id: string; sourceId: string }[], timeoutMs: number): void {
+    if (!budget.takeRequest()) return; // refused before there is an event
     const hold = budget.open();
-    if (hold === undefined) return; // refused while it arrives, before there is an event
-    hold.arrived();
     const sent = batch.map(({ id, sourceId }): Sent => {
       const partitionCount = publisher.lanes.partitionCount;
       return {
@@ -198,6 +197,7 @@ export async function simulate(seed: number, coverage: Coverage): Promise<void> 
       settled: (outcomes) => {
         assert.ok(!isAnswered, 'P4: a request is answered twice');
         isAnswered = true;
+        budget.giveBackRequests(1);
         assert.equal(outcomes.length, sent.length);
         for (const [index, each] of sent.entries()) settled(each, outcomes[index] as Outcome);
       },

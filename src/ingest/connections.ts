@@ -1,0 +1,96 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+
+/** How long a client may take to read the last answer on its connection. */
+const LINGER_MS = 1_000;
+
+/** Room for requests whose answers have not left (promise P3). */
+export interface RequestRoom {
+  takeRequest(): boolean;
+  giveBackRequests(count: number): void;
+}
+
+interface Connection {
+  /** Answers leave in the order of the requests, so the latest request has the last answer. */
+  latest: ServerResponse | undefined;
+  /** Requests that count in the budget. */
+  counted: number;
+  /** Nothing that comes is served any more. */
+  isOver: boolean;
+}
+
+/**
+ * What is under way on each connection. An answer waits for those before it, and keeps its request in memory: Node
+ * takes in a hundred requests and more behind one that waits for Kafka. So a request counts until its answer has left
+ * or its connection is closed.
+ */
+export class Connections {
+  readonly #room: RequestRoom;
+  readonly #known = new WeakMap<object, Connection>();
+
+  constructor(room: RequestRoom) {
+    this.#room = room;
+  }
+
+  /**
+   * Leaves the end of a connection to {@link end}. Node destroys the socket behind a last answer; with requests unread
+   * that resets the connection, and the client loses answers that it has not read yet (RFC 9112, 9.6).
+   */
+  opened(socket: Socket): void {
+    socket.destroySoon = () => this.end(socket);
+  }
+
+  /** A request came in. `unserved`: its connection is over, and it must be ignored. `uncounted`: there is no room. */
+  began(request: IncomingMessage, response: ServerResponse): 'counted' | 'uncounted' | 'unserved' {
+    const connection = this.#of(request.socket);
+    if (connection.isOver) return 'unserved';
+    connection.latest = response;
+    if (!this.#room.takeRequest()) return 'uncounted';
+    connection.counted += 1;
+    return 'counted';
+  }
+
+  /** The answer to a request that counted has left. */
+  answered(request: IncomingMessage): void {
+    const connection = this.#of(request.socket);
+    if (connection.counted === 0) return; // it was closed before
+    connection.counted -= 1;
+    this.#room.giveBackRequests(1);
+  }
+
+  latestOn(socket: Duplex): ServerResponse | undefined {
+    return this.#known.get(socket)?.latest;
+  }
+
+  isOver(socket: Duplex): boolean {
+    return this.#known.get(socket)?.isOver === true;
+  }
+
+  /** No request that comes after this is served: the answer that says so is about to leave. */
+  stopServing(socket: Duplex): void {
+    this.#of(socket).isOver = true;
+  }
+
+  /** Closes a connection behind its last answer, once the client had time to read it. What comes is thrown away. */
+  end(socket: Duplex): void {
+    this.stopServing(socket);
+    socket.end();
+    socket.resume();
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+    timer.unref();
+    socket.once('close', () => clearTimeout(timer));
+  }
+
+  #of(socket: Duplex): Connection {
+    const known = this.#known.get(socket);
+    if (known !== undefined) return known;
+    const connection: Connection = { latest: undefined, counted: 0, isOver: false };
+    this.#known.set(socket, connection);
+    socket.once('close', () => {
+      this.#room.giveBackRequests(connection.counted);
+      connection.counted = 0;
+    });
+    return connection;
+  }
+}

@@ -69,7 +69,12 @@ export class Connections {
 
   /** No request that comes after this is served: the answer that says so is about to leave. */
   stopServing(socket: Duplex): void {
-    this.#of(socket).isOver = true;
+    const connection = this.#of(socket);
+    if (connection.isOver) return;
+    connection.isOver = true;
+    // A listener of our own takes the bytes away from Node's parser: what is not read as HTTP makes no objects.
+    socket.removeAllListeners('data');
+    socket.on('data', () => {});
   }
 
   /** Closes a connection behind its last answer, once the client had time to read it. What comes is thrown away. */

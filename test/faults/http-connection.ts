@@ -3,8 +3,11 @@ import { type HttpAnswer, HttpAnswers } from './http-answers.ts';
 
 const RECONNECT_MS = 50;
 
-/** Called once: with the answer, or `undefined` when the connection was lost before it came. */
-export type Answered = (answer: HttpAnswer | undefined) => void;
+/**
+ * Called once: with the answer; `lost`, when the connection was before it came; `unserved`, when an answer before it
+ * said `Connection: close`: what comes behind that is not processed (RFC 9112, 9.6).
+ */
+export type Answered = (answer: HttpAnswer | 'lost' | 'unserved') => void;
 
 /**
  * A keep-alive connection that sends without waiting for answers (HTTP/1.1 pipelining), and connects again whenever
@@ -42,12 +45,12 @@ export class HttpConnection {
     this.#unsent += request;
   }
 
-  /** What waits for an answer is answered with `undefined`. */
+  /** What waits for an answer counts as lost. */
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#retry);
     this.#socket?.destroy();
-    this.#lost();
+    this.#over('lost');
   }
 
   #flush(): void {
@@ -66,14 +69,17 @@ export class HttpConnection {
     socket.on('data', (chunk: Buffer) => {
       for (const answer of answers.receive(chunk)) {
         this.#takeNext()?.(answer);
-        if (answer.isLast) return void socket.destroy();
+        if (!answer.isLast) continue;
+        this.#over('unserved');
+        socket.destroy();
+        return;
       }
     });
     // Said once more by 'close'.
     socket.on('error', () => {});
     socket.on('close', () => {
       if (this.#isClosed) return;
-      this.#lost();
+      this.#over('lost');
       this.#retry = setTimeout(() => this.#connect(), RECONNECT_MS);
     });
   }
@@ -91,10 +97,10 @@ export class HttpConnection {
     return next;
   }
 
-  #lost(): void {
+  #over(how: 'lost' | 'unserved'): void {
     this.#isOpen = false;
-    const lost = this.#waiting.splice(0).slice(this.#answered);
+    const left = this.#waiting.splice(0).slice(this.#answered);
     this.#answered = 0;
-    for (const answered of lost) answered(undefined);
+    for (const answered of left) answered(how);
   }
 }

@@ -8,7 +8,8 @@ export interface Assertion {
   readonly found: string;
 }
 
-const ANSWER_MS_MAX = 15_500;
+/** The publish timeout and half a second (promise P5). */
+export const ANSWER_MS_MAX = 15_500;
 const BACK_MS_MAX = 10_000;
 
 /** What every scenario is judged by. `service`: it ran over HTTP, so that attempts are not seen. */

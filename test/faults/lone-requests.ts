@@ -13,6 +13,8 @@ export interface Refusals {
 
 export interface LoneRequests {
   refusalsBetween(from: number, until: number): Refusals;
+  /** The longest that one of them was waited for so far, whatever the answer. */
+  longestAnswerMs(): number;
   /** Offers no more. */
   stop(): void;
   close(): void;
@@ -43,6 +45,7 @@ export function startLoneRequests(options: LoneRequestsOptions): LoneRequests {
   const refused: { readonly at: number; readonly tookMs: number }[] = [];
   const startedAt = performance.now();
   let done = 0;
+  let longestAnswerMs = 0;
 
   const isOpen = (index: number) => connections[index]?.isOpen === true;
   const takeIdle = (): number | undefined => {
@@ -65,6 +68,7 @@ export function startLoneRequests(options: LoneRequestsOptions): LoneRequests {
       const now = performance.now();
       idle.push(index);
       ledger.answered(number, outcome, now);
+      longestAnswerMs = Math.max(longestAnswerMs, now - at);
       if (outcome.status === 'not_stored') refused.push({ at, tookMs: now - at });
     });
   };
@@ -83,6 +87,7 @@ export function startLoneRequests(options: LoneRequestsOptions): LoneRequests {
       const percentile = (share: number) => took[Math.floor(took.length * share)] ?? Number.NaN;
       return { count: took.length, p50Ms: percentile(0.5), p99Ms: percentile(0.99) };
     },
+    longestAnswerMs: () => longestAnswerMs,
     stop: () => clearInterval(timer),
     close: () => {
       clearInterval(timer);

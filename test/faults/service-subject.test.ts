@@ -77,7 +77,8 @@ describe('what an answer says about its event', () => {
   });
 
   it('is unknown without an answer', () => {
-    assert.equal(outcomeOf(undefined, event).status, 'unknown');
+    assert.equal(outcomeOf('lost', event).status, 'unknown');
+    assert.equal(outcomeOf('unserved', event).status, 'not_stored');
   });
 
   it('is never taken from the answer for another', () => {
@@ -167,7 +168,7 @@ describe('the service as a subject', () => {
     await until(async () => statusesOf(await publish(4))[0] === 'stored');
   });
 
-  it('takes what follows the last answer of a connection for unknown', async () => {
+  it('takes what follows the last answer of a connection for not stored, as nobody serves it', async () => {
     const listening = await server((socket) => {
       socket
         .on('error', () => {})
@@ -179,7 +180,7 @@ describe('the service as a subject', () => {
     const outcomes = await new Promise<readonly Outcome[]>((settled) =>
       subject.publish([faultEvent(1, 0), faultEvent(2, 0)], settled),
     );
-    assert.deepEqual(statusesOf(outcomes), ['stored', 'unknown']);
+    assert.deepEqual(statusesOf(outcomes), ['stored', 'not_stored']);
   });
 
   it('answers what is in flight when it is closed', async () => {
@@ -191,6 +192,6 @@ describe('the service as a subject', () => {
     await until(() => connection.isOpen);
     const answered = new Promise((resolve) => connection.send('GET / HTTP/1.1\r\n\r\n', resolve));
     connection.close();
-    assert.equal(await answered, undefined);
+    assert.equal(await answered, 'lost');
   });
 });

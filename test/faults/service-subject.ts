@@ -14,8 +14,12 @@ export interface ServiceSubjectOptions {
   readonly partitions: number;
 }
 
-/** What could not be sent because nobody listened. Not a code of the service's: it was never asked. */
+/**
+ * What could not be sent because nobody listened, or came behind the last answer of its connection. Not codes of the
+ * service's: it was never asked, or did not take the request in.
+ */
 const NOT_CONNECTED = 'not-connected' as ErrorCode;
+const UNSERVED = 'unserved' as ErrorCode;
 const CONNECT_TIMEOUT_MS = 10_000;
 const TIME_MEMBER = /^\{"time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z",/;
 
@@ -73,11 +77,12 @@ function requestOf({ head, tail }: Numbered): string {
 }
 
 /**
- * What an answer says about its event. Without an answer the client cannot know.
+ * What an answer says about its event. Without an answer the client cannot know, unless it was told that none comes.
  * @throws Error when the answer is about another event: no outcome could be trusted after that.
  */
-export function outcomeOf(answer: HttpAnswer | undefined, { id }: Numbered): Outcome {
-  if (answer === undefined) return { status: 'unknown', code: 'outcome-unknown' };
+export function outcomeOf(answer: HttpAnswer | 'lost' | 'unserved', { id }: Numbered): Outcome {
+  if (answer === 'lost') return { status: 'unknown', code: 'outcome-unknown' };
+  if (answer === 'unserved') return { status: 'not_stored', code: UNSERVED };
   const said = JSON.parse(answer.body) as {
     id?: string;
     code?: ErrorCode;

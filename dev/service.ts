@@ -59,7 +59,6 @@ export async function startService(env: NodeJS.ProcessEnv): Promise<Service> {
 export const SERVICE_FLAGS: readonly string[] = [
   '--disable-warning=TimeoutNegativeWarning',
   '--max-semi-space-size=8',
-  '--heap-growing-percent=30',
 ];
 
 /** Log lines are made readable; what is none is printed as it is. */

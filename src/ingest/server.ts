@@ -6,6 +6,7 @@ import { buildApp, buildManagementApp } from './app.ts';
 import { BufferBudget } from './buffer-budget.ts';
 import { systemClock as clock } from './clock.ts';
 import { DualPublisher, type PublishRequest } from './dual-publisher.ts';
+import { collectEarlierUnderPressure } from './garbage-pressure.ts';
 import { KafkaProducer } from './kafka-producer.ts';
 import { kafkaClient, type TopicSettings, TopicWatch } from './kafka-topic.ts';
 import { BATCH_HEADER_BYTES, RECORD_OVERHEAD_BYTES_MAX } from './record-batch.ts';
@@ -39,6 +40,7 @@ export interface Server {
 export async function startServer(config: Config, log: Logger): Promise<Server> {
   const metrics = new Metrics();
   const budget = new BufferBudget({ bytesMax: config.BUFFER_MAX_BYTES, eventsMax: config.BUFFER_MAX_EVENTS });
+  const stopCollecting = collectEarlierUnderPressure(budget, clock);
   let topic: TopicSettings | undefined;
   let isLeaving = false;
 
@@ -145,6 +147,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     await producer.close();
     await notifier.close(NOTIFIER_CLOSE_MS);
     await management?.close();
+    stopCollecting();
     return unsettled;
   };
   try {

@@ -95,7 +95,8 @@ export function outcomeOf(answer: HttpAnswer | 'lost' | 'unserved', { id }: Numb
     if (partition === undefined || offset === undefined) throw new Error(`no place in ${answer.body}`);
     return { status: 'stored', partition, offset };
   }
-  if (answer.status === 503) return { status: 'not_stored', code };
+  // 408: it did not arrive whole, also because the service had stopped reading behind answers that wait.
+  if (answer.status === 503 || answer.status === 408) return { status: 'not_stored', code };
   return { status: answer.status < 500 ? 'refused' : 'unknown', code };
 }
 

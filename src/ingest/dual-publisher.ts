@@ -4,6 +4,7 @@ import type { BufferBudget, Hold } from './buffer-budget.ts';
 import type { Clock } from './clock.ts';
 import type { Entry, Lane } from './lane.ts';
 import { Lanes, type LanesOptions } from './lanes.ts';
+import type { Outcome } from './outcome.ts';
 import { hashKey } from './partitioner.ts';
 import { recordSizeMax } from './record-batch.ts';
 
@@ -21,11 +22,6 @@ export interface PublishableEvent {
   /** The rest of the value: the sender's bytes after their opening brace, to the closing brace, as sent. */
   readonly tail: Buffer;
 }
-
-/** What became of one event (promise P4). */
-export type Outcome =
-  | { readonly status: 'stored'; readonly partition: number; readonly offset: number }
-  | { readonly status: 'refused' | 'not_stored' | 'unknown'; readonly code: ErrorCode };
 
 export interface PublishRequest {
   readonly events: readonly PublishableEvent[];

@@ -2,13 +2,13 @@ import type { ErrorCode } from '../errors.ts';
 import { Availability, type KafkaReadiness, type KafkaState } from './availability.ts';
 import { backoffMs } from './backoff.ts';
 import type { Clock } from './clock.ts';
-import type { Outcome } from './dual-publisher.ts';
 import { brokerTimeoutMs, type Flight, Flights } from './flights.ts';
 import type { Attempt, PartitionRecords, SendOptions, SendResult } from './kafka-producer.ts';
 import type { TopicMetadata } from './kafka-protocol.ts';
 import type { BatchLimits, Entry, Lane } from './lane.ts';
 import { LaneMap, NO_LEADER } from './lane-map.ts';
 import { Leaders } from './leaders.ts';
+import type { Outcome } from './outcome.ts';
 import { produceError } from './produce-errors.ts';
 
 /** How often deadlines, retries and slow attempts are looked at. */

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Outcome } from '../../src/ingest/dual-publisher.ts';
+import type { Outcome } from '../../src/ingest/outcome.ts';
 import { faultEvent, type Numbered } from './fault-event.ts';
 import { HttpConnection } from './http-connection.ts';
 import type { Ledger } from './ledger.ts';

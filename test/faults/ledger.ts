@@ -1,4 +1,4 @@
-import type { Outcome } from '../../src/ingest/dual-publisher.ts';
+import type { Outcome } from '../../src/ingest/outcome.ts';
 import { keyFor, numberIn, valueFor } from './fault-event.ts';
 import type { FoundRecord } from './reader.ts';
 

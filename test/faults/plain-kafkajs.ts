@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import kafkajs from 'kafkajs';
-import type { Outcome } from '../../src/ingest/dual-publisher.ts';
+import type { Outcome } from '../../src/ingest/outcome.ts';
 import { hashKey, partitionOf } from '../../src/ingest/partitioner.ts';
 import type { Numbered } from './fault-event.ts';
 import { NO_OFFSET } from './ledger.ts';

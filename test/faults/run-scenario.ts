@@ -8,7 +8,7 @@ import { readTopic } from './reader.ts';
 import type { Scenario, ServiceScenario, Stage } from './scenario.ts';
 import { type StartedServices, startServices } from './service-stage.ts';
 import { asSent } from './service-subject.ts';
-import { startSubject } from './subject.ts';
+import { BUFFER_BYTES_MAX, startSubject } from './subject.ts';
 
 export interface RunOptions {
   readonly kills: number;
@@ -28,8 +28,6 @@ const TOPIC = 'events';
 const PARTITIONS = 6;
 const EVENTS_PER_SECOND = 2_000;
 const SOURCES = 48;
-// A thousand single requests a second that wait ten seconds for a broker to be fenced hold 100 MB.
-const IN_PROCESS_BUFFER_BYTES_MAX = 128 * 1024 * 1024;
 
 /** Runs one scenario on a cluster of its own, under load, and judges it. Prints what happens, then one table. */
 export async function runScenario(
@@ -91,7 +89,7 @@ async function runOn(
       (await (mutant?.start ?? startSubject)({
         ...ofSubject,
         addresses: cluster.serviceAddresses,
-        bufferBytesMax: options.bufferBytesMax ?? IN_PROCESS_BUFFER_BYTES_MAX,
+        bufferBytesMax: options.bufferBytesMax ?? BUFFER_BYTES_MAX,
         wrapSend: mutant?.wrapSend,
       }));
     if (!(await cluster.untilInSync(TOPIC))) throw new Error('the new topic is not in sync');

@@ -10,7 +10,7 @@ import { type ServiceProcess, startServiceProcess } from './service-process.ts';
 /**
  * The memory check of promise P3 on the real process: Kafka is killed, clients send more than fits, and resident
  * memory stays within idle + 2 x BUFFER_MAX_BYTES + 48 MB until the last of them is answered.
- * `node test/faults/service-memory.ts` runs all of it in about five minutes; `... name,name` some.
+ * `npm run test:memory` runs all of it in about five minutes; `npm run test:memory -- name,name` some.
  */
 
 export interface MemoryLoad {

@@ -10,7 +10,7 @@ import { observePhase } from './phase.ts';
 import type { ServiceControls, ServiceScenario } from './scenario.ts';
 import { type ServiceProcess, startServiceProcess } from './service-process.ts';
 import { startServiceSubject } from './service-subject.ts';
-import type { Subject } from './subject.ts';
+import { BUFFER_BYTES_MAX, type Subject } from './subject.ts';
 
 export interface ServiceStageOptions {
   readonly scenario: ServiceScenario;
@@ -42,9 +42,6 @@ export interface StartedServices {
 }
 
 const LONE_PER_SECOND = 50;
-/** The default of BUFFER_MAX_BYTES. */
-const BUFFER_BYTES_MAX = 64 * 1024 * 1024;
-
 export async function startServices(options: ServiceStageOptions): Promise<StartedServices> {
   const { scenario, cluster, topic, partitions, ledger, bufferBytesMax, connections, sources, tell } =
     options;

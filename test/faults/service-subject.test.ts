@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Outcome } from '../../src/ingest/dual-publisher.ts';
+import type { Outcome } from '../../src/ingest/outcome.ts';
 import { faultEvent, valueFor } from './fault-event.ts';
 import { HttpAnswers } from './http-answers.ts';
 import { HttpConnection } from './http-connection.ts';

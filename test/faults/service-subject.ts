@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ErrorCode } from '../../src/errors.ts';
-import type { Outcome } from '../../src/ingest/dual-publisher.ts';
+import type { Outcome } from '../../src/ingest/outcome.ts';
 import type { Numbered } from './fault-event.ts';
 import type { HttpAnswer } from './http-answers.ts';
 import { HttpConnection } from './http-connection.ts';

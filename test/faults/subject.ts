@@ -2,11 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
 import { systemClock as clock } from '../../src/ingest/clock.ts';
-import { DualPublisher, type Outcome } from '../../src/ingest/dual-publisher.ts';
+import { DualPublisher } from '../../src/ingest/dual-publisher.ts';
 import { KafkaProducer } from '../../src/ingest/kafka-producer.ts';
 import type { TopicMetadata } from '../../src/ingest/kafka-protocol.ts';
 import { kafkaClient, type TopicSettings, TopicWatch } from '../../src/ingest/kafka-topic.ts';
 import type { LanesOptions } from '../../src/ingest/lanes.ts';
+import type { Outcome } from '../../src/ingest/outcome.ts';
 import { BATCH_HEADER_BYTES } from '../../src/ingest/record-batch.ts';
 import type { Numbered } from './fault-event.ts';
 import type { Ledger } from './ledger.ts';
@@ -33,6 +34,8 @@ export interface SubjectOptions {
 }
 
 export const PUBLISH_TIMEOUT_MS = 15_000;
+/** The default of BUFFER_MAX_BYTES. */
+export const BUFFER_BYTES_MAX = 64 * 1024 * 1024;
 // As in server.ts, like all of the wiring below.
 const REQUEST_TIMEOUT_MS = 11_000;
 const BATCH_BYTES_MAX = 1_000_000;

@@ -7,7 +7,8 @@ import { pino } from 'pino';
 import { errors } from '../../src/errors.ts';
 import { type AppOptions, buildApp, buildManagementApp } from '../../src/ingest/app.ts';
 import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
-import type { Outcome, PublishRequest } from '../../src/ingest/dual-publisher.ts';
+import type { PublishRequest } from '../../src/ingest/dual-publisher.ts';
+import type { Outcome } from '../../src/ingest/outcome.ts';
 import { Metrics } from '../../src/metrics.ts';
 import { RawClient } from '../raw-client.ts';
 

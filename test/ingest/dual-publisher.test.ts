@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
-import { DualPublisher, type Outcome, type PublishableEvent } from '../../src/ingest/dual-publisher.ts';
+import { DualPublisher, type PublishableEvent } from '../../src/ingest/dual-publisher.ts';
+import type { Outcome } from '../../src/ingest/outcome.ts';
 import { hashKey, partitionOf } from '../../src/ingest/partitioner.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
 import { ScriptedKafka, topicLedBy } from '../fakes/scripted-kafka.ts';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
-import { DualPublisher, type Outcome, type PublishableEvent } from '../../src/ingest/dual-publisher.ts';
+import { DualPublisher, type PublishableEvent } from '../../src/ingest/dual-publisher.ts';
+import type { Outcome } from '../../src/ingest/outcome.ts';
 import { type Fault, KafkaModel } from './kafka-model.ts';
 import { Random } from './random.ts';
 import { VirtualTime } from './virtual-time.ts';

@@ -7,7 +7,7 @@ import type { PublishRequest } from './dual-publisher.ts';
 import { readEvent } from './event-reader.ts';
 import type { Outcome } from './outcome.ts';
 import type { AnswerProblem } from './problem.ts';
-import { freeNow, type ReceiveLimits, receiveBody } from './receive-body.ts';
+import { discardBody, freeNow, type ReceiveLimits, receiveBody } from './receive-body.ts';
 import { problemResponses, REQUEST_ID_HEADER, REQUEST_ID_PARAMETER } from './specification.ts';
 import { waitPreferenceMs } from './wait-preference.ts';
 
@@ -31,8 +31,10 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
   scope.addContentTypeParser(['application/json', '*'], (_request, _body, done) => done(null));
 
   scope.post('/v1/events', { schema }, async (request, reply) => {
-    if (isClosing()) return notAccepted('shutting-down');
-    if (!request.isCounted) return notAccepted('buffer-full');
+    if (isClosing() || !request.isCounted) {
+      discardBody(request.raw);
+      return notAccepted(isClosing() ? 'shutting-down' : 'buffer-full');
+    }
     const received = await receiveBody(request.raw, options);
     if (received.status === 'aborted') return void reply.hijack();
     if (received.status === 'refused') return notAccepted(received.code);

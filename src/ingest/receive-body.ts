@@ -35,7 +35,7 @@ export function receiveBody(
   // The parser has checked it, and delivers no more than that.
   const announcedLength = Number(request.headers['content-length'] ?? 0);
   if (refusal !== undefined) {
-    request.on('data', freeNow);
+    discardBody(request);
     return Promise.resolve({ status: 'refused', code: refusal });
   }
   const hold = budget.open();
@@ -83,6 +83,11 @@ export function receiveBody(
     );
     request.on('close', () => finish({ status: 'aborted' }));
   });
+}
+
+/** Reads the body of a request that is refused without it, so that what follows it is understood. */
+export function discardBody(request: IncomingMessage): void {
+  request.on('data', freeNow);
 }
 
 function refusalByHeaders(request: IncomingMessage, bodyBytesMax: number): ErrorCode | undefined {

@@ -143,6 +143,12 @@ export const ConfigSchema = Type.Object({
     description:
       "One event, as it is stored. Lowered at the start if the topic's max.message.bytes allows less.",
   }),
+  BATCH_MAX_EVENTS: Type.Integer({
+    minimum: 1,
+    maximum: 1_000_000,
+    default: 10_000,
+    description: 'Events in one batch.',
+  }),
   BODY_MAX_BYTES: Type.Integer({
     minimum: 256,
     maximum: 1024 * MiB,

@@ -3,6 +3,8 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { EventInput } from '../event.ts';
 import type { Metrics } from '../metrics.ts';
+import { batchRoute } from './batch-route.ts';
+import { BatchAnswer } from './batch-schema.ts';
 import type { BufferBudget } from './buffer-budget.ts';
 import type { PublishRequest } from './dual-publisher.ts';
 import { eventsRoute } from './events-route.ts';
@@ -23,6 +25,7 @@ export interface AppOptions extends ProbeOptions {
     readonly bodyBytesMax: number;
     /** One event as it is stored; may change while the service runs. */
     readonly eventBytesMax: () => number;
+    readonly batchEventsMax: number;
     readonly publishTimeoutMs: number;
     /** Of the API's port. */
     readonly connectionsMax: number;
@@ -44,11 +47,16 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     room: options.budget,
     connectionsOpen: (count) => metrics.connectionsOpen(count),
   });
-  app.addSchema(EventInput).addSchema(ProblemDocument);
+  app.addSchema(EventInput).addSchema(ProblemDocument).addSchema(BatchAnswer);
   await app.register(swagger, specification);
 
   await app.register((scope, _options, done) => {
-    eventsRoute(scope, { ...options, ...limits, answerProblem, isClosing });
+    // Fastify's parsers would read the body under limits of their own. The handlers read it from the socket.
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser(['application/json', '*'], (_request, _body, parsed) => parsed(null));
+    const routeOptions = { ...options, ...limits, answerProblem, isClosing };
+    eventsRoute(scope, routeOptions);
+    batchRoute(scope, routeOptions);
     done();
   });
   probeRoutes(app, { ...options, showsDependencies: !hasManagementPort });

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { DATA_DEPTH_MAX, type EventInput, eventFaults, isEventId, isEventInput } from '../event.ts';
 import type { PublishableEvent } from './dual-publisher.ts';
-import { scanJson } from './json-scan.ts';
+import { isSpace, scanJson } from './json-scan.ts';
 import type { Problem } from './problem.ts';
 import { assignId } from './uuid-v7.ts';
 
@@ -29,7 +29,7 @@ export function readEvent(
   const bytes = withoutSpaceAround(body);
   if (bytes.length === 0) return { code: 'empty-body' };
   if (bytes.length > eventBytesMax) return { code: 'event-too-large' };
-  if (!isUtf8(bytes) || startsWithByteOrderMark(bytes)) return { code: 'invalid-utf8' };
+  if (!isPlainUtf8(bytes)) return { code: 'invalid-utf8' };
 
   let members = 0;
   if (bytes[0] === OPENING_BRACE || bytes[0] === OPENING_BRACKET) {
@@ -103,15 +103,13 @@ function readableId(value: unknown): { id?: string } {
 function withoutSpaceAround(bytes: Buffer): Buffer {
   let start = 0;
   let end = bytes.length;
-  while (start < end && isSpace(bytes[start])) start += 1;
-  while (end > start && isSpace(bytes[end - 1])) end -= 1;
+  while (start < end && isSpace(bytes[start] as number)) start += 1;
+  while (end > start && isSpace(bytes[end - 1] as number)) end -= 1;
   return end - start === bytes.length ? bytes : bytes.subarray(start, end);
 }
 
-function isSpace(byte: number | undefined): boolean {
-  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
-}
-
-function startsWithByteOrderMark(bytes: Buffer): boolean {
-  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
+/** UTF-8 without a byte order mark. */
+export function isPlainUtf8(bytes: Buffer): boolean {
+  const startsWithMark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
+  return isUtf8(bytes) && !startsWithMark;
 }

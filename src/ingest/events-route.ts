@@ -2,41 +2,19 @@ import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
 import { type ErrorCode, errorRow } from '../errors.ts';
 import { EventId } from '../event.ts';
-import type { Metrics } from '../metrics.ts';
-import type { PublishRequest } from './dual-publisher.ts';
 import { readEvent } from './event-reader.ts';
 import type { Outcome } from './outcome.ts';
-import type { AnswerProblem } from './problem.ts';
-import { discardBody, freeNow, type ReceiveLimits, receiveBody } from './receive-body.ts';
+import { freeNow } from './receive-body.ts';
+import { type EventsRouteOptions, followWait, receiveEvents } from './receive-events.ts';
 import { problemResponses, REQUEST_ID_HEADER, REQUEST_ID_PARAMETER } from './specification.ts';
-import { waitPreferenceMs } from './wait-preference.ts';
-
-export interface EventsRouteOptions extends ReceiveLimits {
-  /** Publishes, and closes the hold that comes with the request. */
-  readonly publish: (request: PublishRequest) => void;
-  readonly metrics: Pick<Metrics, 'eventsSettled'>;
-  readonly answerProblem: AnswerProblem;
-  /** One event as it is stored, in bytes. It may change while the service runs. */
-  readonly eventBytesMax: () => number;
-  readonly publishTimeoutMs: number;
-  readonly isClosing: () => boolean;
-}
 
 /** `POST /v1/events`: one event, answered when it is settled (promises P1 and P4). */
 export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions): void {
-  const { publish, metrics, answerProblem, eventBytesMax, publishTimeoutMs, isClosing } = options;
-
-  // Fastify's parsers would read the body under limits of their own. The handler reads it from the socket.
-  scope.removeAllContentTypeParsers();
-  scope.addContentTypeParser(['application/json', '*'], (_request, _body, done) => done(null));
+  const { publish, metrics, answerProblem, eventBytesMax, publishTimeoutMs } = options;
 
   scope.post('/v1/events', { schema }, async (request, reply) => {
-    if (isClosing() || !request.isCounted) {
-      discardBody(request.raw);
-      return notAccepted(isClosing() ? 'shutting-down' : 'buffer-full');
-    }
-    const received = await receiveBody(request.raw, options);
-    if (received.status === 'aborted') return void reply.hijack();
+    const received = await receiveEvents(request, reply, options, ['application/json']);
+    if (received.status === 'aborted') return reply;
     if (received.status === 'refused') return notAccepted(received.code);
 
     const { bytes, hold } = received;
@@ -48,9 +26,7 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
         metrics.eventsSettled('refused', 1);
         return answerProblem(reply, event);
       }
-      const waitMs = waitPreferenceMs(request.headers.prefer, publishTimeoutMs);
-      if (waitMs !== undefined) reply.header('preference-applied', `wait=${waitMs / 1000}`);
-      const timeoutMs = waitMs ?? publishTimeoutMs;
+      const timeoutMs = followWait(request, reply, publishTimeoutMs);
       const [outcome] = await new Promise<readonly Outcome[]>((settled) => {
         publish({ events: [event], hold, timeoutMs, settled });
       });

@@ -1,8 +1,10 @@
 import type { Attempt } from './kafka-producer.ts';
 import type { Lane } from './lane.ts';
 
-/** An attempt older than this is slow; a lane whose oldest event is older is behind. */
+/** An attempt older than this is slow. */
 const SLOW_MS = 1_000;
+/** A lane whose oldest event is older is behind: many times what a healthy Kafka takes. */
+const BEHIND_MS = 250;
 /**
  * How long the broker waits for its in-sync replicas. Kafka answers a request when every partition in it is decided,
  * so what is shared by lanes that keep up is decided soon. What is behind is a lot, to be copied in vain if it is
@@ -49,7 +51,7 @@ export class Flights {
   /** How the lane travels: with its like, unless it failed or would have to wait for a slow flight. */
   channelOf(lane: Lane, leader: number, now: number): string {
     if (lane.failures > 0) return String(lane.partition);
-    const keepsUp = now - (lane.oldestAcceptedAt ?? now) <= SLOW_MS;
+    const keepsUp = now - (lane.oldestAcceptedAt ?? now) <= BEHIND_MS;
     if (keepsUp && !this.#isSlow(leader, SHARED, now)) return SHARED;
     return this.#isSlow(leader, BEHIND, now) ? String(lane.partition) : BEHIND;
   }

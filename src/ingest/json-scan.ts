@@ -9,6 +9,9 @@ export interface JsonScan {
 }
 
 const QUOTE = 0x22;
+const COMMA = 0x2c;
+const OPENING_SQUARE = 0x5b;
+const CLOSING_SQUARE = 0x5d;
 const COLON = 0x3a;
 const BACKSLASH = 0x5c;
 /** Square and curly brackets differ in one bit. */
@@ -43,6 +46,54 @@ export function scanJson(bytes: Buffer, start: number): JsonScan {
     }
   }
   return { end: at, members, depth };
+}
+
+/**
+ * The elements of the array that these bytes are, each without the white space around it; `undefined` where they are
+ * none. The elements themselves remain to be parsed: only what is between them was looked at.
+ */
+export function elementsOf(bytes: Buffer): readonly Buffer[] | undefined {
+  const elements: Buffer[] = [];
+  let at = afterSpace(bytes, 0);
+  if (bytes[at] !== OPENING_SQUARE) return undefined;
+  at = afterSpace(bytes, at + 1);
+  let isOver = bytes[at] === CLOSING_SQUARE;
+  while (!isOver) {
+    const start = at;
+    at = valueEnd(bytes, start);
+    if (at === start) return undefined;
+    elements.push(bytes.subarray(start, at));
+    at = afterSpace(bytes, at);
+    isOver = bytes[at] === CLOSING_SQUARE;
+    if (!isOver && bytes[at] !== COMMA) return undefined;
+    if (!isOver) at = afterSpace(bytes, at + 1);
+  }
+  return afterSpace(bytes, at + 1) === bytes.length ? elements : undefined;
+}
+
+/** The position behind the value that begins at `start`; `start` itself where none does. */
+function valueEnd(bytes: Buffer, start: number): number {
+  const first = bytes[start] ?? 0;
+  if (first === QUOTE) return stringEnd(bytes, start);
+  if ((first | BRACKET_BIT) === OPENING) return scanJson(bytes, start).end;
+  let at = start;
+  while (at < bytes.length && !isDelimiter(bytes[at] as number)) at += 1;
+  return at;
+}
+
+function isDelimiter(byte: number): boolean {
+  return byte === COMMA || byte === COLON || (byte | BRACKET_BIT) === CLOSING || isSpace(byte);
+}
+
+function afterSpace(bytes: Buffer, start: number): number {
+  let at = start;
+  while (at < bytes.length && isSpace(bytes[at] as number)) at += 1;
+  return at;
+}
+
+/** White space of JSON. */
+export function isSpace(byte: number): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
 
 /** The position behind the string whose opening quote is at `start`. */

@@ -3,9 +3,16 @@ import type { ErrorCode } from '../errors.ts';
 import type { BufferBudget, Hold } from './buffer-budget.ts';
 import { isAbort, socketErrorCode } from './socket-errors.ts';
 
+export type MediaType = 'application/json' | 'application/x-ndjson';
+
 export type ReceivedBody =
   /** Complete, and counted on `hold`, which the receiver has to close or hand on. */
-  | { readonly status: 'received'; readonly bytes: Buffer; readonly hold: Hold }
+  | {
+      readonly status: 'received';
+      readonly bytes: Buffer;
+      readonly hold: Hold;
+      readonly mediaType: MediaType;
+    }
   | { readonly status: 'refused'; readonly code: ErrorCode }
   /** The connection ended before the body did: there is nobody to answer. */
   | { readonly status: 'aborted' };
@@ -30,13 +37,16 @@ const FREE_BYTES_MIN = 4096;
 export function receiveBody(
   request: IncomingMessage,
   { budget, bodyBytesMax }: ReceiveLimits,
+  mediaTypes: readonly MediaType[] = ['application/json'],
 ): Promise<ReceivedBody> {
-  const refusal = refusalByHeaders(request, bodyBytesMax);
+  const mediaType = mediaTypeOf(request, mediaTypes);
+  const refusal =
+    mediaType === undefined ? 'unsupported-media-type' : refusalByHeaders(request, bodyBytesMax);
   // The parser has checked it, and delivers no more than that.
   const announcedLength = Number(request.headers['content-length'] ?? 0);
-  if (refusal !== undefined) {
+  if (mediaType === undefined || refusal !== undefined) {
     discardBody(request);
-    return Promise.resolve({ status: 'refused', code: refusal });
+    return Promise.resolve({ status: 'refused', code: refusal ?? 'unsupported-media-type' });
   }
   const hold = budget.open();
 
@@ -75,7 +85,7 @@ export function receiveBody(
       length = needed;
     });
     request.on('end', () => {
-      if (!isOver) finish({ status: 'received', bytes: trimmed(bytes, length), hold });
+      if (!isOver) finish({ status: 'received', bytes: trimmed(bytes, length), hold, mediaType });
     });
     // What the parser finds wrong with a body is reported here, see SocketErrors.
     request.on('error', (error) =>
@@ -90,23 +100,24 @@ export function discardBody(request: IncomingMessage): void {
   request.on('data', freeNow);
 }
 
-function refusalByHeaders(request: IncomingMessage, bodyBytesMax: number): ErrorCode | undefined {
-  const { headers } = request;
-  if (!isJson(headers['content-type']) || isGivenTwice(request.rawHeaders, 'content-type')) {
-    return 'unsupported-media-type';
-  }
+function refusalByHeaders({ headers }: IncomingMessage, bodyBytesMax: number): ErrorCode | undefined {
   const encoding = headers['content-encoding'];
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') return 'unsupported-media-type';
-  if (Number(headers['content-length']) > bodyBytesMax) return 'body-too-large';
-  return undefined;
+  return Number(headers['content-length']) > bodyBytesMax ? 'body-too-large' : undefined;
 }
 
-/** `application/json`, in UTF-8 if a charset is given. Other parameters mean nothing for JSON. */
-function isJson(contentType: string | undefined): boolean {
-  if (contentType === 'application/json') return true;
-  if (contentType === undefined) return false;
-  const [mediaType = '', ...parameters] = contentType.toLowerCase().split(';');
-  return mediaType.trim() === 'application/json' && parameters.every(isUtf8OrNoCharset);
+/** The one media type that is given, in UTF-8 if a charset is. Other parameters mean nothing for JSON. */
+function mediaTypeOf(
+  { headers, rawHeaders }: IncomingMessage,
+  mediaTypes: readonly MediaType[],
+): MediaType | undefined {
+  const contentType = headers['content-type'];
+  if (contentType === undefined || isGivenTwice(rawHeaders, 'content-type')) return undefined;
+  const exact = mediaTypes.find((mediaType) => mediaType === contentType);
+  if (exact !== undefined) return exact;
+  const [given = '', ...parameters] = contentType.toLowerCase().split(';');
+  const mediaType = mediaTypes.find((each) => each === given.trim());
+  return parameters.every(isUtf8OrNoCharset) ? mediaType : undefined;
 }
 
 function isUtf8OrNoCharset(parameter: string): boolean {

@@ -126,6 +126,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     log,
     limits: {
       bodyBytesMax: config.BODY_MAX_BYTES,
+      batchEventsMax: config.BATCH_MAX_EVENTS,
       publishTimeoutMs: config.PUBLISH_TIMEOUT_MS,
       connectionsMax: config.CONNECTIONS_MAX,
       eventBytesMax: () => Math.min(config.EVENT_MAX_BYTES, largestEvent(topic)),

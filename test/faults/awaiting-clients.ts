@@ -38,7 +38,9 @@ export function startAwaitingClients(options: AwaitingClientsOptions): AwaitingC
 
   const ask = async (connection: HttpConnection | undefined, event: Numbered): Promise<Outcome> => {
     const askedAt = performance.now();
-    const outcome = await new Promise<Outcome>((settled) => publishOn(connection, event, settled));
+    const outcome = await new Promise<Outcome>((settled) =>
+      publishOn(connection, [event], ([only]) => settled(only as Outcome)),
+    );
     longestAnswerMs = Math.max(longestAnswerMs, performance.now() - askedAt);
     return outcome;
   };

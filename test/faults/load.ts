@@ -11,8 +11,8 @@ export interface LoadOptions {
   readonly eventsPerSecond: number;
   /** So few that each has several requests in flight, and its order can break. */
   readonly sources: number;
-  /** Over HTTP each event is a request, as long as there is no route for several. */
-  readonly isEachOneRequest?: boolean;
+  /** The subject has so many, and source n has number n modulo that: the sources of a request share one. */
+  readonly connections?: number;
   readonly random: () => number;
 }
 
@@ -30,7 +30,7 @@ const REQUEST_EVENTS_MAX = 50;
 
 /** Offers events by the clock, and not by the answers: what is slow is not spared. */
 export function startLoad(options: LoadOptions): Load {
-  const { subject, ledger, eventsPerSecond, sources, isEachOneRequest = false, random } = options;
+  const { subject, ledger, eventsPerSecond, sources, connections = 1, random } = options;
   const startedAt = performance.now();
   const loopDelay = monitorEventLoopDelay({ resolution: 5 });
   loopDelay.enable();
@@ -41,8 +41,10 @@ export function startLoad(options: LoadOptions): Load {
 
   const offer = (count: number) => {
     const now = performance.now();
+    const connection = Math.floor(random() * Math.min(connections, sources));
+    const ofConnection = Math.ceil((sources - connection) / connections);
     const events = Array.from({ length: count }, () => {
-      const source = Math.floor(random() * sources);
+      const source = connection + connections * Math.floor(random() * ofConnection);
       return faultEvent(ledger.offer(source, now, PUBLISH_TIMEOUT_MS, count), source);
     });
     subject.publish(events, (outcomes) => {
@@ -52,10 +54,6 @@ export function startLoad(options: LoadOptions): Load {
         ledger.answered(events[index]?.number ?? -1, outcome, answeredAt);
       });
     });
-  };
-  const offerGroup = (count: number) => {
-    if (!isEachOneRequest) offer(count);
-    else for (let each = 0; each < count; each += 1) offer(1);
   };
   const timer = setInterval(() => {
     const now = performance.now();
@@ -70,7 +68,7 @@ export function startLoad(options: LoadOptions): Load {
       if (batched < due) {
         const count =
           REQUEST_EVENTS_MIN + Math.floor(random() * (REQUEST_EVENTS_MAX - REQUEST_EVENTS_MIN + 1));
-        offerGroup(count);
+        offer(count);
         batched += count;
       }
     }

@@ -64,7 +64,8 @@ export function startLoneRequests(options: LoneRequestsOptions): LoneRequests {
     }
     const at = performance.now();
     const number = ledger.offer(source + index, at, PUBLISH_TIMEOUT_MS);
-    publishOn(connections[index], faultEvent(number, source + index), (outcome) => {
+    publishOn(connections[index], [faultEvent(number, source + index)], ([outcome]) => {
+      if (outcome === undefined) return;
       const now = performance.now();
       idle.push(index);
       ledger.answered(number, outcome, now);

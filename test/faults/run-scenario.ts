@@ -99,7 +99,7 @@ async function runOn(
       ledger,
       eventsPerSecond: needs?.hasOwnLoad || (needs && isAlone) ? 0 : eventsPerSecond,
       sources,
-      isEachOneRequest: services !== undefined,
+      connections: options.connections ?? needs?.connections ?? 1,
       random: Math.random,
     });
     const stage: Stage = {

@@ -4,10 +4,11 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Outcome } from '../../src/ingest/outcome.ts';
-import { faultEvent, valueFor } from './fault-event.ts';
+import { faultEvent, type Numbered, valueFor } from './fault-event.ts';
 import { HttpAnswers } from './http-answers.ts';
 import { HttpConnection } from './http-connection.ts';
-import { asSent, outcomeOf, startServiceSubject } from './service-subject.ts';
+import { asSent, outcomesOf, startServiceSubject } from './service-subject.ts';
+import type { Subject } from './subject.ts';
 
 function stored(id: string, offset: number, header = ''): string {
   return answer('201 Created', { id, status: 'stored', partition: 3, offset }, header);
@@ -65,11 +66,11 @@ describe('the answers of one connection', () => {
 describe('what an answer says about its event', () => {
   const event = faultEvent(1, 0);
   const said = (status: number, body: object) =>
-    outcomeOf({ status, body: JSON.stringify(body), isLast: false }, event);
+    outcomesOf({ status, body: JSON.stringify(body), isLast: false }, [event])[0];
 
   it('is its outcome', () => {
-    const place = { partition: 2, offset: 5 };
-    assert.deepEqual(said(201, { id: 'e1', ...place }), { status: 'stored', ...place });
+    const place = { status: 'stored', partition: 2, offset: 5 };
+    assert.deepEqual(said(201, { id: 'e1', ...place }), place);
     assert.deepEqual(said(503, { code: 'buffer-full' }), { status: 'not_stored', code: 'buffer-full' });
     assert.deepEqual(said(504, { code: 'outcome-unknown' }), { status: 'unknown', code: 'outcome-unknown' });
     assert.deepEqual(said(422, { code: 'invalid-event' }), { status: 'refused', code: 'invalid-event' });
@@ -77,13 +78,39 @@ describe('what an answer says about its event', () => {
   });
 
   it('is unknown without an answer', () => {
-    assert.equal(outcomeOf('lost', event).status, 'unknown');
-    assert.equal(outcomeOf('unserved', event).status, 'not_stored');
+    assert.equal(outcomesOf('lost', [event])[0]?.status, 'unknown');
+  });
+
+  it('is "not stored" behind the last answer of a connection', () => {
+    assert.equal(outcomesOf('unserved', [event])[0]?.status, 'not_stored');
+  });
+
+  it('is that of its place in a batch', () => {
+    const events = [event, faultEvent(2, 0), faultEvent(3, 0)];
+    const results = [
+      { index: 0, id: 'e1', status: 'stored', partition: 0, offset: 9 },
+      { index: 1, id: 'e2', status: 'unknown', code: 'outcome-unknown' },
+      { index: 2, id: 'e3', status: 'not_stored', code: 'buffer-full' },
+    ];
+    const outcomes = (body: object, status = 207) =>
+      outcomesOf({ status, body: JSON.stringify(body), isLast: false }, events);
+    assert.deepEqual(outcomes({ results }), [
+      { status: 'stored', partition: 0, offset: 9 },
+      { status: 'unknown', code: 'outcome-unknown' },
+      { status: 'not_stored', code: 'buffer-full' },
+    ]);
+    assert.throws(() => outcomes({ results: results.slice(1) }));
+    assert.throws(() => outcomes({ results: results.toReversed() }));
+    assert.deepEqual(
+      outcomes({ code: 'kafka-unavailable' }, 503),
+      events.map(() => ({ status: 'not_stored', code: 'kafka-unavailable' })),
+    );
   });
 
   it('is never taken from the answer for another', () => {
-    assert.throws(() => said(201, { id: 'e2', partition: 0, offset: 0 }));
-    assert.throws(() => said(201, { id: 'e1' }));
+    assert.throws(() => said(201, { id: 'e2', status: 'stored', partition: 0, offset: 0 }));
+    assert.throws(() => said(201, { id: 'e1', status: 'stored' }));
+    assert.throws(() => said(201, { id: 'e1', partition: 0, offset: 0 }));
   });
 
   it('is held against the record without the time that the service adds, and with everything else', () => {
@@ -124,7 +151,7 @@ describe('the service as a subject', () => {
       2,
     );
     const events = [0, 1, 0, 1, 0].map((source, number) => faultEvent(number, source));
-    const outcomes = new Promise<readonly Outcome[]>((settled) => subject.publish(events, settled));
+    const outcomes = publishEach(subject, events);
     await until(() => [...seen.values()].flat().length === 5);
     assert.deepEqual(
       [...seen.values()].toSorted((a, b) => b.length - a.length),
@@ -157,11 +184,9 @@ describe('the service as a subject', () => {
       1,
     );
     const publish = (...numbers: number[]) =>
-      new Promise<readonly Outcome[]>((settled) =>
-        subject.publish(
-          numbers.map((number) => faultEvent(number, 0)),
-          settled,
-        ),
+      publishEach(
+        subject,
+        numbers.map((number) => faultEvent(number, 0)),
       );
     assert.deepEqual(statusesOf(await publish(1, 2)), ['stored', 'unknown']);
     assert.deepEqual(statusesOf(await publish(3)), ['not_stored'], 'nobody is connected');
@@ -177,9 +202,7 @@ describe('the service as a subject', () => {
         });
     });
     const subject = await subjectOf(listening, 1);
-    const outcomes = await new Promise<readonly Outcome[]>((settled) =>
-      subject.publish([faultEvent(1, 0), faultEvent(2, 0)], settled),
-    );
+    const outcomes = await publishEach(subject, [faultEvent(1, 0), faultEvent(2, 0)]);
     assert.deepEqual(statusesOf(outcomes), ['stored', 'not_stored']);
   });
 
@@ -195,3 +218,11 @@ describe('the service as a subject', () => {
     assert.equal(await answered, 'lost');
   });
 });
+
+/** Each in a request of its own, all before the first answer. */
+async function publishEach(subject: Subject, events: readonly Numbered[]): Promise<readonly Outcome[]> {
+  const answers = events.map(
+    (event) => new Promise<readonly Outcome[]>((settled) => subject.publish([event], settled)),
+  );
+  return (await Promise.all(answers)).flat();
+}

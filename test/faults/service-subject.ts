@@ -39,16 +39,13 @@ export async function startServiceSubject({
   }
   return {
     publish(events, settled) {
-      const outcomes: Outcome[] = [];
-      let missing = events.length;
-      events.forEach((event, index) => {
-        const connection = connections[connectionOf(event, count)];
-        publishOn(connection, event, (outcome) => {
-          outcomes[index] = outcome;
-          missing -= 1;
-          if (missing === 0) settled(outcomes);
-        });
-      });
+      const [first] = events;
+      if (first === undefined) throw new Error('nothing to publish');
+      const number = connectionOf(first, count);
+      if (events.some((event) => connectionOf(event, count) !== number)) {
+        throw new Error('a request has one connection, and so have its sources');
+      }
+      publishOn(connections[number], events, settled);
     },
     partitionCount: () => partitions,
     kafkaErrors: new Map(),
@@ -57,47 +54,70 @@ export async function startServiceSubject({
   };
 }
 
-/** Publishes one event on one connection. With a route for batches, a group would become one request here. */
+/** Publishes one event, or a batch of several, on one connection. */
 export function publishOn(
   connection: HttpConnection | undefined,
-  event: Numbered,
-  settled: (outcome: Outcome) => void,
+  events: readonly Numbered[],
+  settled: (outcomes: readonly Outcome[]) => void,
 ): void {
   if (connection?.isOpen) {
-    connection.send(requestOf(event), (answer) => settled(outcomeOf(answer, event)));
+    connection.send(requestOf(events), (answer) => settled(outcomesOf(answer, events)));
   } else {
-    settled({ status: 'not_stored', code: NOT_CONNECTED });
+    settled(events.map(() => ({ status: 'not_stored', code: NOT_CONNECTED })));
   }
 }
 
-function requestOf({ head, tail }: Numbered): string {
+function requestOf(events: readonly Numbered[]): string {
   // All of it is ASCII, so that its length in bytes is that of the text.
-  const body = head + tail.toString('latin1');
-  return `POST /v1/events HTTP/1.1\r\nhost: service\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+  const texts = events.map(({ head, tail }) => head + tail.toString('latin1'));
+  const body = texts.length === 1 ? texts.join('') : `[${texts.join(',')}]`;
+  const path = texts.length === 1 ? '/v1/events' : '/v1/events/batch';
+  return `POST ${path} HTTP/1.1\r\nhost: service\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+}
+
+/** What the service says of an event, in an answer about it alone or about many. */
+interface Said {
+  readonly id?: string;
+  readonly status?: Outcome['status'] | number;
+  readonly code?: ErrorCode;
+  readonly partition?: number;
+  readonly offset?: number;
 }
 
 /**
- * What an answer says about its event. Without an answer the client cannot know, unless it was told that none comes.
- * @throws Error when the answer is about another event: no outcome could be trusted after that.
+ * What an answer says about its events. Without an answer the client cannot know, unless it was told that none comes.
+ * @throws Error when the answer is about other events: no outcome could be trusted after that.
  */
-export function outcomeOf(answer: HttpAnswer | 'lost' | 'unserved', { id }: Numbered): Outcome {
-  if (answer === 'lost') return { status: 'unknown', code: 'outcome-unknown' };
-  if (answer === 'unserved') return { status: 'not_stored', code: UNSERVED };
-  const said = JSON.parse(answer.body) as {
-    id?: string;
-    code?: ErrorCode;
-    partition?: number;
-    offset?: number;
-  };
+export function outcomesOf(
+  answer: HttpAnswer | 'lost' | 'unserved',
+  events: readonly Numbered[],
+): readonly Outcome[] {
+  if (answer === 'lost') return events.map(() => ({ status: 'unknown', code: 'outcome-unknown' }));
+  if (answer === 'unserved') return events.map(() => ({ status: 'not_stored', code: UNSERVED }));
+  const said = JSON.parse(answer.body) as Said & { results?: readonly Said[] };
+  const { results = events.map(() => said) } = said;
+  if (results.length !== events.length)
+    throw new Error(`${results.length} results for ${events.length} events`);
+  return events.map(({ id }, index) => outcomeOf(results[index] as Said, id, answer.status));
+}
+
+function outcomeOf(said: Said, id: string, httpStatus: number): Outcome {
   if (said.id !== undefined && said.id !== id) throw new Error(`the answer for ${id} is about ${said.id}`);
   const { code = 'internal-error', partition, offset } = said;
-  if (answer.status === 201) {
-    if (partition === undefined || offset === undefined) throw new Error(`no place in ${answer.body}`);
-    return { status: 'stored', partition, offset };
+  switch (said.status) {
+    case 'stored':
+      if (partition === undefined || offset === undefined) throw new Error(`no place for ${id}`);
+      return { status: 'stored', partition, offset };
+    case 'refused':
+    case 'not_stored':
+    case 'unknown':
+      return { status: said.status, code };
+    default:
+      // 408: it did not arrive whole, also because the service had stopped reading behind answers that wait.
+      if (httpStatus === 503 || httpStatus === 408) return { status: 'not_stored', code };
+      if (httpStatus < 400) throw new Error(`a success without an outcome for ${id}`);
+      return { status: httpStatus < 500 ? 'refused' : 'unknown', code };
   }
-  // 408: it did not arrive whole, also because the service had stopped reading behind answers that wait.
-  if (answer.status === 503 || answer.status === 408) return { status: 'not_stored', code };
-  return { status: answer.status < 500 ? 'refused' : 'unknown', code };
 }
 
 /** A record's value as the client sent it: without the time that the service put before it. */

@@ -45,6 +45,7 @@ beforeEach(async () => {
     log: pino({ level: 'debug' }, { write: (line) => void logged.push(JSON.parse(line)) }),
     limits: {
       bodyBytesMax: MiB,
+      batchEventsMax: 1_000,
       eventBytesMax: () => 900_000,
       publishTimeoutMs: 15_000,
       connectionsMax: 1_000,

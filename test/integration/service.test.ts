@@ -109,6 +109,36 @@ describe('the service on a real Kafka and a real Redis', () => {
     assert.ok(values.includes(sent));
   });
 
+  it('P1: a batch is durable where its answer says, beside a refused one, and its ids are heard', async () => {
+    const sent = ['b0', 'b1', 'b2', 'b3'].map(
+      (id, index) =>
+        `{"id":"${id}","type":"t","source_type":"${id === 'b2' ? 'NOT ONE' : 'repo'}","source_id":"s${index % 2}","data":[1.10]}`,
+    );
+    const response = await fetch(`${server.address}/v1/events/batch`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-ndjson' },
+      body: sent.join('\n'),
+    });
+    assert.equal(response.status, 207);
+    const { stored, failed, results } = (await response.json()) as {
+      stored: number;
+      failed: number;
+      results: readonly { status: string; partition: number; offset: number }[];
+    };
+    assert.deepEqual(
+      [stored, failed, results.map(({ status }) => status)],
+      [3, 1, ['stored', 'stored', 'refused', 'stored']],
+    );
+    const records = await readTopic(kafka.brokers, 'events');
+    for (const [index, { status, partition, offset }] of results.entries()) {
+      const record = records.find((each) => each.partition === partition && each.offset === offset);
+      if (status === 'stored') assert.equal(record?.value.replace(/"time":"[^"]+",/, ''), sent[index]);
+    }
+    assert.ok(!records.some(({ value }) => value.includes('NOT ONE')));
+    await until(() => ['b0', 'b1', 'b3'].every((id) => heardOf(id).length === 1));
+    assert.deepEqual(heardOf('b2'), []);
+  });
+
   it('keeps the order of one source, and puts it where the Java client would', async () => {
     const answers = [];
     for (let index = 0; index < 50; index += 1) {
@@ -146,7 +176,7 @@ describe('the service on a real Kafka and a real Redis', () => {
     assert.match(text, /^dual_stream_buffer_events 0$/m);
     assert.match(text, /^dual_stream_buffer_bytes \d+$/m);
     assert.match(text, /^dual_stream_events_total\{outcome="stored"\} [1-9]/m);
-    assert.match(text, /^dual_stream_events_total\{outcome="refused"\} 1$/m);
+    assert.match(text, /^dual_stream_events_total\{outcome="refused"\} 2$/m);
     assert.match(text, /^dual_stream_ready\{dependency="kafka"\} 1$/m);
     assert.match(
       text,

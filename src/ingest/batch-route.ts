@@ -1,0 +1,89 @@
+import type { FastifyInstance } from 'fastify';
+import { type BatchResult, batchBody, batchStatus, publishedResult, refusedResult } from './batch-answer.ts';
+import { readBatch } from './batch-reader.ts';
+import { batchSchema } from './batch-schema.ts';
+import type { PublishableEvent } from './dual-publisher.ts';
+import type { Outcome } from './outcome.ts';
+import type { Problem } from './problem.ts';
+import { type EventsRouteOptions, followMinimal, followWait, receiveEvents } from './receive-events.ts';
+
+export interface BatchRouteOptions extends EventsRouteOptions {
+  readonly batchEventsMax: number;
+  readonly retryAfterSeconds: () => number;
+}
+
+const ABORTED: Outcome = { status: 'not_stored', code: 'batch-aborted' };
+
+/** `POST /v1/events/batch`: many events, each with an outcome of its own, answered when the last is settled. */
+export function batchRoute(scope: FastifyInstance, options: BatchRouteOptions): void {
+  const {
+    publish,
+    metrics,
+    answerProblem,
+    retryAfterSeconds,
+    eventBytesMax,
+    batchEventsMax,
+    publishTimeoutMs,
+  } = options;
+
+  scope.post<{ Querystring: { on_refused?: 'abort' } }>(
+    '/v1/events/batch',
+    { schema: batchSchema },
+    async (request, reply) => {
+      const received = await receiveEvents(request, reply, options, [
+        'application/json',
+        'application/x-ndjson',
+      ]);
+      if (received.status === 'aborted') return reply;
+      if (received.status === 'refused') return answerProblem(reply, { code: received.code });
+      const { bytes, hold, mediaType } = received;
+      try {
+        const format = mediaType === 'application/json' ? 'json' : 'ndjson';
+        const items = await readBatch(bytes, format, {
+          eventBytesMax: eventBytesMax(),
+          eventsMax: batchEventsMax,
+        });
+        if ('code' in items) {
+          hold.close();
+          return answerProblem(reply, items);
+        }
+        const events = items.filter((item): item is PublishableEvent => !('code' in item));
+        const refused = items.length - events.length;
+        metrics.eventsSettled('refused', refused);
+        const isAborted = refused > 0 && request.query.on_refused === 'abort';
+        const timeoutMs = followWait(request, reply, publishTimeoutMs);
+        const isMinimal = followMinimal(request, reply);
+        let outcomes: readonly Outcome[] = [];
+        if (isAborted || events.length === 0) {
+          hold.close();
+          metrics.eventsSettled('not_stored', events.length);
+          outcomes = events.map(() => ABORTED);
+        } else {
+          outcomes = await new Promise((settled) => publish({ events, hold, timeoutMs, settled }));
+        }
+        const results = resultsOf(items, outcomes);
+        const status = isAborted ? 422 : batchStatus(results);
+        if (status === 503) reply.header('retry-after', retryAfterSeconds());
+        reply.code(status).header('content-type', 'application/json; charset=utf-8');
+        return batchBody(results, isMinimal);
+      } catch (error) {
+        hold.close(); // a bug; what it left open would be lost to all requests that follow
+        throw error;
+      }
+    },
+  );
+}
+
+/** The outcomes of the events that were published, in their places among those that were refused. */
+function resultsOf(
+  items: readonly (PublishableEvent | Problem)[],
+  outcomes: readonly Outcome[],
+): readonly BatchResult[] {
+  let next = 0;
+  return items.map((item) => {
+    if ('code' in item) return refusedResult(item);
+    const outcome = outcomes[next] as Outcome;
+    next += 1;
+    return publishedResult(item, outcome);
+  });
+}

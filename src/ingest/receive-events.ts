@@ -1,0 +1,68 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { ErrorCode } from '../errors.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Hold } from './buffer-budget.ts';
+import type { PublishRequest } from './dual-publisher.ts';
+import { prefersMinimal, waitPreferenceMs } from './preferences.ts';
+import type { AnswerProblem } from './problem.ts';
+import { discardBody, type MediaType, type ReceiveLimits, receiveBody } from './receive-body.ts';
+
+/** What the routes that take events need, one at a time or many. */
+export interface EventsRouteOptions extends ReceiveLimits {
+  /** Publishes, and closes the hold that comes with the request. */
+  readonly publish: (request: PublishRequest) => void;
+  readonly metrics: Pick<Metrics, 'eventsSettled'>;
+  readonly answerProblem: AnswerProblem;
+  /** One event as it is stored, in bytes. It may change while the service runs. */
+  readonly eventBytesMax: () => number;
+  readonly publishTimeoutMs: number;
+  readonly isClosing: () => boolean;
+}
+
+export type ReceivedEvents =
+  | {
+      readonly status: 'received';
+      readonly bytes: Buffer;
+      readonly hold: Hold;
+      readonly mediaType: MediaType;
+    }
+  | { readonly status: 'refused'; readonly code: ErrorCode }
+  /** There is nobody to answer any more, and the reply is left alone. */
+  | { readonly status: 'aborted' };
+
+/** Takes in the body of a request for which there is room. */
+export async function receiveEvents(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  options: EventsRouteOptions,
+  mediaTypes: readonly MediaType[],
+): Promise<ReceivedEvents> {
+  const isClosing = options.isClosing();
+  if (isClosing || !request.isCounted) {
+    discardBody(request.raw);
+    return { status: 'refused', code: isClosing ? 'shutting-down' : 'buffer-full' };
+  }
+  const received = await receiveBody(request.raw, options, mediaTypes);
+  if (received.status === 'aborted') reply.hijack();
+  return received;
+}
+
+/** How long the client waits, in milliseconds. The answer says so if it was the client who shortened it. */
+export function followWait(request: FastifyRequest, reply: FastifyReply, publishTimeoutMs: number): number {
+  const waitMs = waitPreferenceMs(request.headers.prefer, publishTimeoutMs);
+  if (waitMs === undefined) return publishTimeoutMs;
+  applied(reply, `wait=${waitMs / 1000}`);
+  return waitMs;
+}
+
+/** Whether the client wants to hear only of what is not stored. The answer says so. */
+export function followMinimal(request: FastifyRequest, reply: FastifyReply): boolean {
+  const isMinimal = prefersMinimal(request.headers.prefer);
+  if (isMinimal) applied(reply, 'return=minimal');
+  return isMinimal;
+}
+
+function applied(reply: FastifyReply, preference: string): void {
+  const before = reply.getHeader('preference-applied');
+  reply.header('preference-applied', before === undefined ? preference : `${before}, ${preference}`);
+}

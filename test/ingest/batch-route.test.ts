@@ -1,0 +1,286 @@
+import assert from 'node:assert/strict';
+import { after, beforeEach, describe, it } from 'node:test';
+import type { FastifyInstance } from 'fastify';
+import { pino } from 'pino';
+import { buildApp } from '../../src/ingest/app.ts';
+import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
+import type { PublishableEvent, PublishRequest } from '../../src/ingest/dual-publisher.ts';
+import type { Outcome } from '../../src/ingest/outcome.ts';
+import { Metrics } from '../../src/metrics.ts';
+
+const BATCH_EVENTS_MAX = 20;
+const JSON_TYPE = 'application/json';
+const NDJSON_TYPE = 'application/x-ndjson';
+const STORED = (partition = 0, offset = 7): Outcome => ({ status: 'stored', partition, offset });
+const NOT_STORED: Outcome = { status: 'not_stored', code: 'buffer-full' };
+const UNKNOWN: Outcome = { status: 'unknown', code: 'outcome-unknown' };
+
+interface Answer {
+  readonly stored: number;
+  readonly failed: number;
+  readonly results: readonly Record<string, unknown>[];
+  readonly code?: string;
+}
+
+let budget: BufferBudget;
+let metrics: Metrics;
+let app: FastifyInstance;
+let published: PublishRequest[];
+/** What the publisher makes of each event, by its id. */
+let outcomeOf: (event: PublishableEvent) => Outcome;
+const opened: FastifyInstance[] = [];
+
+beforeEach(async () => {
+  budget = new BufferBudget({ bytesMax: 64 * 1024 * 1024, eventsMax: 1_000 });
+  metrics = new Metrics();
+  published = [];
+  outcomeOf = () => STORED();
+  app = await buildApp({
+    publish(request) {
+      published.push(request);
+      request.hold.close();
+      request.settled(request.events.map(outcomeOf));
+    },
+    retryAfterSeconds: () => 7,
+    budget,
+    metrics,
+    log: pino({ level: 'silent' }),
+    limits: {
+      bodyBytesMax: 100_000,
+      batchEventsMax: BATCH_EVENTS_MAX,
+      eventBytesMax: () => 2_000,
+      publishTimeoutMs: 15_000,
+      connectionsMax: 1_000,
+    },
+    readiness: () => ({ kafka: 'available', redis: 'up' }),
+    isLeaving: () => false,
+    hasManagementPort: false,
+  });
+  opened.push(app);
+});
+after(() => Promise.all(opened.map((instance) => instance.close())));
+
+const event = (id: string, more = '') =>
+  `{"id":"${id}","type":"t","source_type":"user","source_id":"octocat"${more}}`;
+const INVALID = '{"id":"bad","type":"t","source_type":"User","source_id":"octocat"}';
+
+async function post(
+  payload: string | Buffer,
+  options: { type?: string; query?: string; prefer?: string } = {},
+) {
+  const { type = JSON_TYPE, query = '', prefer } = options;
+  const response = await app.inject({
+    method: 'POST',
+    url: `/v1/events/batch${query}`,
+    headers: { 'content-type': type, ...(prefer && { prefer }) },
+    payload,
+  });
+  return { status: response.statusCode, headers: response.headers, answer: response.json<Answer>() };
+}
+
+const publishedIds = () => published.flatMap(({ events }) => events.map(({ id }) => id));
+const statuses = ({ results }: Answer) => results.map(({ status }) => status);
+
+describe('POST /v1/events/batch', () => {
+  for (const [type, body] of [
+    [JSON_TYPE, ` [ ${event('a')} ,\n${event('b')},${event('c')}\t]\n`],
+    [NDJSON_TYPE, `${event('a')}\r\n\n  \n${event('b')}\n${event('c')}`],
+    [NDJSON_TYPE, `${event('a')}\n${event('b')}\n${event('c')}\n`],
+  ] as const) {
+    it(`P1: answers 200 and the place of each event, in order: ${type}`, async () => {
+      outcomeOf = ({ id }) => STORED(1, id.charCodeAt(0));
+      const { status, headers, answer } = await post(body, { type });
+      assert.equal(status, 200);
+      assert.equal(headers['content-type'], 'application/json; charset=utf-8');
+      assert.deepEqual(answer, {
+        stored: 3,
+        failed: 0,
+        results: ['a', 'b', 'c'].map((id, index) => ({
+          index,
+          id,
+          status: 'stored',
+          partition: 1,
+          offset: id.charCodeAt(0),
+        })),
+      });
+      assert.equal(published.length, 1, 'one request');
+      const values = published[0]?.events.map(({ head, tail }) => head + tail.toString());
+      assert.deepEqual(
+        values?.map((value) => value.replace(/"time":"[^"]+",/, '')),
+        ['a', 'b', 'c'].map((id) => event(id)),
+      );
+    });
+  }
+
+  it('a valid event is not held back by a refused neighbour', async () => {
+    const tooLarge = event('large', `,"data":"${'x'.repeat(3_000)}"`);
+    const { status, answer } = await post(`[${event('a')},${INVALID},${tooLarge},7,${event('b')}]`);
+    assert.equal(status, 207);
+    assert.deepEqual([answer.stored, answer.failed], [2, 3]);
+    assert.deepEqual(publishedIds(), ['a', 'b']);
+    assert.deepEqual(answer.results[1], {
+      index: 1,
+      id: 'bad',
+      status: 'refused',
+      code: 'invalid-event',
+      detail: 'must be a string of 1 to 64 characters out of a-z, 0-9, _ and -',
+      pointer: '/source_type',
+      retryable: false,
+    });
+    assert.deepEqual(
+      answer.results.map(({ index, code }) => [index, code]),
+      [
+        [0, undefined],
+        [1, 'invalid-event'],
+        [2, 'event-too-large'],
+        [3, 'invalid-event'],
+        [4, undefined],
+      ],
+    );
+  });
+
+  it('in NDJSON an unreadable line spoils only itself', async () => {
+    const body = Buffer.concat([
+      Buffer.from(`${event('a')}\n{"id":\n`),
+      Buffer.from([0xff, 0x0a]),
+      Buffer.from(`[${event('c')}]\n${event('b')} ${event('d')}\n${event('e')}\n`),
+    ]);
+    const { status, answer } = await post(body, { type: NDJSON_TYPE });
+    assert.equal(status, 207);
+    assert.deepEqual(
+      answer.results.map(({ status: each, code }) => code ?? each),
+      ['stored', 'malformed-json', 'invalid-utf8', 'invalid-event', 'malformed-json', 'stored'],
+    );
+    assert.deepEqual(publishedIds(), ['a', 'e']);
+  });
+
+  const unreadable: readonly (readonly [string, string | Buffer, number, string])[] = [
+    ['no array', event('a'), 400, 'malformed-json'],
+    ['an array that does not end', `[${event('a')},`, 400, 'malformed-json'],
+    ['a comma too many', `[${event('a')},]`, 400, 'malformed-json'],
+    ['a comma too few', `[${event('a')}${event('b')}]`, 400, 'malformed-json'],
+    ['only a comma', '[,]', 400, 'malformed-json'],
+    ['something behind the array', `[${event('a')}]]`, 400, 'malformed-json'],
+    ['a fault of syntax in one element', `[${event('a')},{"id":tru}]`, 400, 'malformed-json'],
+    ['brackets that do not match', `[${event('a').replace(/}$/, ']')}]`, 400, 'malformed-json'],
+    ['an unquoted word', '[hello]', 400, 'malformed-json'],
+    ['a string that does not end', '["]', 400, 'malformed-json'],
+    ['a byte that is not UTF-8', Buffer.from([0x5b, 0xff, 0x5d]), 400, 'invalid-utf8'],
+    ['a byte order mark', `\ufeff[${event('a')}]`, 400, 'invalid-utf8'],
+    ['nothing', '', 400, 'empty-body'],
+    ['white space', ' \n', 400, 'empty-body'],
+    ['an empty array', '[ ]', 422, 'batch-empty'],
+    [
+      'too many events',
+      `[${Array.from({ length: BATCH_EVENTS_MAX + 1 }, () => event('a'))}]`,
+      413,
+      'batch-too-large',
+    ],
+    ['too many bytes', `[${' '.repeat(100_000)}]`, 413, 'body-too-large'],
+  ];
+  for (const [name, body, status, code] of unreadable) {
+    it(`refuses ${name} as a whole: ${status} ${code}`, async () => {
+      const refused = await post(body);
+      assert.deepEqual([refused.status, refused.answer.code], [status, code]);
+      assert.equal(refused.headers['content-type'], 'application/problem+json');
+      assert.equal(published.length, 0);
+      assert.equal(budget.bytes, 0);
+    });
+  }
+
+  it('takes as many events as allowed', async () => {
+    const { status, answer } = await post(`[${Array.from({ length: BATCH_EVENTS_MAX }, () => event('a'))}]`);
+    assert.deepEqual([status, answer.stored], [200, BATCH_EVENTS_MAX]);
+  });
+
+  const mixtures: readonly (readonly [string, Readonly<Record<string, Outcome>>, string, number])[] = [
+    ['some stored, some unknown', { a: STORED(), b: UNKNOWN }, 'ab', 207],
+    ['some unknown, some not stored', { a: NOT_STORED, b: UNKNOWN }, 'ab', 504],
+    ['none stored, some could be', { a: NOT_STORED, b: NOT_STORED }, 'ab', 503],
+    [
+      'all forbidden',
+      { a: { status: 'refused', code: 'forbidden' }, b: { status: 'refused', code: 'forbidden' } },
+      'ab',
+      403,
+    ],
+    [
+      'all refused',
+      { a: { status: 'refused', code: 'forbidden' }, b: { status: 'refused', code: 'event-too-large' } },
+      'ab',
+      422,
+    ],
+  ];
+  for (const [name, outcomes, ids, expected] of mixtures) {
+    it(`P4: ${name}: ${expected}`, async () => {
+      outcomeOf = ({ id }) => outcomes[id] as Outcome;
+      const { status, headers, answer } = await post(`[${[...ids].map((id) => event(id))}]`);
+      assert.equal(status, expected);
+      assert.equal(headers['retry-after'], expected === 503 ? '7' : undefined);
+      assert.deepEqual(
+        statuses(answer),
+        [...ids].map((id) => outcomes[id]?.status),
+      );
+    });
+  }
+
+  it('none valid is 422, and nothing is published', async () => {
+    const { status, answer } = await post(`[${INVALID},${INVALID}]`);
+    assert.deepEqual([status, answer.failed, published.length], [422, 2, 0]);
+    assert.equal(budget.bytes, 0);
+  });
+
+  it('with on_refused=abort nothing is sent when one is refused, and the others can be sent again', async () => {
+    const { status, answer } = await post(`[${event('a')},${INVALID},${event('b')}]`, {
+      query: '?on_refused=abort',
+    });
+    assert.equal(status, 422);
+    assert.deepEqual(
+      answer.results.map(({ code, retryable }) => [code, retryable]),
+      [
+        ['batch-aborted', true],
+        ['invalid-event', false],
+        ['batch-aborted', true],
+      ],
+    );
+    assert.equal(published.length, 0);
+    assert.equal(budget.bytes, 0);
+    const whole = await post(`[${event('a')},${event('b')}]`, { query: '?on_refused=abort' });
+    assert.equal(whole.status, 200);
+  });
+
+  it('refuses a parameter that it does not know', async () => {
+    for (const query of ['?on_refused=continue', '?on_refuse=abort']) {
+      const { status, answer } = await post(`[${event('a')}]`, { query });
+      assert.deepEqual([status, answer.code], [422, 'invalid-request']);
+    }
+    assert.equal(published.length, 0);
+  });
+
+  it('follows what the client prefers, and says so', async () => {
+    outcomeOf = ({ id }) => (id === 'b' ? UNKNOWN : STORED());
+    const { headers, answer } = await post(`[${event('a')},${event('b')},${event('c')}]`, {
+      prefer: 'return=minimal, wait=3',
+    });
+    assert.equal(headers['preference-applied'], 'wait=3, return=minimal');
+    assert.equal(published[0]?.timeoutMs, 3_000);
+    assert.deepEqual([answer.stored, answer.failed], [2, 1]);
+    assert.deepEqual(
+      answer.results.map(({ index, status }) => [index, status]),
+      [[1, 'unknown']],
+    );
+  });
+
+  it('takes no other content type', async () => {
+    for (const type of ['text/plain', 'application/json, application/x-ndjson', 'application/ndjson']) {
+      const { status } = await post(`[${event('a')}]`, { type });
+      assert.equal(status, 415);
+    }
+  });
+
+  it('counts every event by its outcome', async () => {
+    outcomeOf = () => STORED();
+    await post(`[${event('a')},${INVALID}]`);
+    const text = await metrics.text();
+    assert.match(text, /dual_stream_events_total\{outcome="refused"\} 1/);
+  });
+});

@@ -44,6 +44,11 @@ export class RawClient {
     this.#socket.destroy();
   }
 
+  /** Breaks the connection off, as a process that dies does. */
+  reset(): void {
+    this.#socket.resetAndDestroy();
+  }
+
   /** The next final answer; `undefined`: the connection was closed, or went silent for `patienceMs`. */
   async answer(patienceMs = 3_000): Promise<RawAnswer | undefined> {
     const deadline = performance.now() + patienceMs;

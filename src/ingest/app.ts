@@ -51,9 +51,6 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(swagger, specification);
 
   await app.register((scope, _options, done) => {
-    // Fastify's parsers would read the body under limits of their own. The handlers read it from the socket.
-    scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser(['application/json', '*'], (_request, _body, parsed) => parsed(null));
     const routeOptions = { ...options, ...limits, answerProblem, isClosing };
     eventsRoute(scope, routeOptions);
     batchRoute(scope, routeOptions);

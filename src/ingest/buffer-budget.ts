@@ -1,7 +1,7 @@
 /**
- * Counts the bytes that requests keep in memory, from the first byte of a body until the last of its events is
- * settled and its sends are over (promise P3). A request is counted whole, because a slice of a body keeps the
- * whole body alive.
+ * Counts the bytes that requests keep in memory (promise P3): the request itself from its headers until its answer has
+ * left; its body, from its beginning, and its events until the last of them is settled and its sends are over. A body is
+ * counted whole, because a slice of it keeps all of it alive.
  */
 
 /**
@@ -10,7 +10,7 @@
  * they cost the same with and without a request, and have a limit of their own, CONNECTIONS_MAX.
  */
 const REQUEST_BYTES = 4096;
-const EVENT_BYTES = 512;
+export const EVENT_BYTES = 512;
 
 export interface BufferLimits {
   readonly bytesMax: number;
@@ -71,7 +71,7 @@ export class Hold {
     this.#held = held;
   }
 
-  /** All that is kept in memory on behalf of this request, itself included. */
+  /** All that is kept in memory on behalf of this request: what this account counts, and the request itself. */
   get bytes(): number {
     return REQUEST_BYTES + this.#bytes;
   }

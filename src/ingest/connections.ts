@@ -39,6 +39,8 @@ export class Connections {
    */
   opened(socket: Socket): void {
     socket.destroySoon = () => this.end(socket);
+    // A reset is an end like any other. Node takes its own listener away from a socket that asks for a tunnel.
+    socket.on('error', () => {});
   }
 
   /** A request came in. `unserved`: its connection is over, and it must be ignored. `uncounted`: there is no room. */
@@ -67,7 +69,7 @@ export class Connections {
     return this.#known.get(socket)?.isOver === true;
   }
 
-  /** No request that comes after this is served: the answer that says so is about to leave. */
+  /** No request that comes after this is served. The answer to the latest one says so, when its turn has come. */
   stopServing(socket: Duplex): void {
     const connection = this.#of(socket);
     if (connection.isOver) return;

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
 import type { EventOutcome } from '../metrics.ts';
-import type { BufferBudget, Hold } from './buffer-budget.ts';
+import { type BufferBudget, EVENT_BYTES, type Hold } from './buffer-budget.ts';
 import type { Clock } from './clock.ts';
 import type { Entry, Lane } from './lane.ts';
 import { Lanes, type LanesOptions } from './lanes.ts';
@@ -229,14 +229,13 @@ class RoomInLanes {
   take(lane: Lane): number | undefined {
     const known = this.#lanes.get(lane);
     if (known === 'full') return undefined;
-    const isFirst = known === undefined;
-    const hasRoom = !isFirst || lane.heldBytes + this.#hold.bytes <= this.#laneBytesMax;
-    if (!hasRoom || !this.#hold.takeEvent()) {
+    const heldBytes = known === undefined ? this.#hold.bytes + EVENT_BYTES : EVENT_BYTES;
+    if (lane.heldBytes + heldBytes > this.#laneBytesMax || !this.#hold.takeEvent()) {
       this.#lanes.set(lane, 'full');
       return undefined;
     }
-    if (isFirst) this.#lanes.set(lane, 'joined');
-    return isFirst ? this.#hold.bytes : 0;
+    this.#lanes.set(lane, 'joined');
+    return heldBytes;
   }
 }
 

@@ -18,7 +18,8 @@ const FORBIDDEN = Number.NEGATIVE_INFINITY;
  * assigns spliced in after the opening brace. JSON.parse judges the syntax and shows the members; what it makes of
  * numbers and strings is never stored.
  *
- * Else, why it is refused, with the id if it could be read and is valid. The first rule that is broken decides. Size and depth come before anything whose cost they bound.
+ * Otherwise returns why it is refused, with the id if it could be read and is valid. The first rule that is broken
+ * decides; size and depth come before anything whose cost they bound.
  * Never throws.
  */
 export function readEvent(

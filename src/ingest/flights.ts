@@ -13,6 +13,9 @@ const BEHIND_MS = 250;
 const BROKER_TIMEOUT_MS = 10_000;
 const BROKER_TIMEOUT_SHARED_MS = 1_000;
 
+/** After a leader refused another connection, all lanes share the one there is for so long. */
+const CROWDED_MS = 5_000;
+
 /** Each is a connection of its own to a leader; a lane that travels alone has one with the name of its partition. */
 const SHARED = 'shared';
 const BEHIND = 'behind';
@@ -23,6 +26,8 @@ export interface Flight {
   readonly channel: string;
   readonly lanes: Lane[];
   readonly startedAt: number;
+  /** When it was written; before that it waits for its connection. */
+  writtenAt: number | undefined;
   attempt: Attempt | undefined;
 }
 
@@ -34,12 +39,21 @@ export interface Flight {
  */
 export class Flights {
   readonly #underWay = new Map<string, Flight>();
+  /** Leaders that took no connection beside the shared one: until when none is tried. */
+  readonly #crowdedUntil = new Map<number, number>();
 
   /** Notes a new flight; `undefined`: the channel has one under way. */
   begin(leader: number, channel: string, startedAt: number): Flight | undefined {
     const key = keyOf(leader, channel);
     if (this.#underWay.has(key)) return undefined;
-    const flight: Flight = { leader, channel, lanes: [], startedAt, attempt: undefined };
+    const flight: Flight = {
+      leader,
+      channel,
+      lanes: [],
+      startedAt,
+      writtenAt: undefined,
+      attempt: undefined,
+    };
     this.#underWay.set(key, flight);
     return flight;
   }
@@ -50,10 +64,18 @@ export class Flights {
 
   /** How the lane travels: with its like, unless it failed or would have to wait for a slow flight. */
   channelOf(lane: Lane, leader: number, now: number): string {
+    if ((this.#crowdedUntil.get(leader) ?? 0) > now) return SHARED;
     if (lane.failures > 0) return String(lane.partition);
     const keepsUp = now - (lane.oldestAcceptedAt ?? now) <= BEHIND_MS;
     if (keepsUp && !this.#isSlow(leader, SHARED, now)) return SHARED;
     return this.#isSlow(leader, BEHIND, now) ? String(lane.partition) : BEHIND;
+  }
+
+  /** The flight's connection could not be opened. Returns whether its leader still has the shared one to be tried. */
+  notOpened({ leader, channel }: Flight, now: number): boolean {
+    if (channel === SHARED) return false;
+    this.#crowdedUntil.set(leader, now + CROWDED_MS);
+    return true;
   }
 
   /** Whether the flight may carry the lane. */
@@ -72,7 +94,7 @@ export class Flights {
 
   #isSlow(leader: number, channel: string, now: number): boolean {
     const flight = this.#underWay.get(keyOf(leader, channel));
-    return flight !== undefined && now - flight.startedAt > SLOW_MS;
+    return flight?.writtenAt !== undefined && now - flight.writtenAt > SLOW_MS;
   }
 }
 

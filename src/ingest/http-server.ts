@@ -17,6 +17,7 @@ import { Connections, type RequestRoom } from './connections.ts';
 import { failureLog } from './failure-log.ts';
 import { PathTable } from './path-table.ts';
 import { type AnswerProblem, problemAnswers } from './problem.ts';
+import { discardBody } from './receive-body.ts';
 import { requestId } from './request-id.ts';
 import { SocketErrors } from './socket-errors.ts';
 
@@ -84,19 +85,27 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     },
     clientErrorHandler: (error, socket) => socketErrors.answer(error, socket),
     frameworkErrors: (error, request, reply) => {
-      reply.header('x-request-id', request.id);
+      // No hook is called for these. They are faults of a client's program, so each is the last of its connection.
+      const began = connections.began(request.raw, reply.raw);
+      if (began === 'counted') connections.answered(request.raw);
+      connections.stopServing(request.raw.socket);
+      if (began === 'unserved') return void reply.hijack();
+      reply.header('x-request-id', request.id).header('connection', 'close');
       return answerError(error, request as FastifyRequest, reply as FastifyReply);
     },
   });
   Object.assign(app.server, { httpAllowHalfOpen: true }); // a client may end its side and still read the answer
   app.server.on('checkExpectation', app.routing); // an expectation we do not know may be ignored (RFC 9110, 10.1.1)
-  app.server.on('connect', (_request, socket) => socketErrors.refuse(socket, 'method-not-allowed'));
+  app.server.on('connect', (_request, socket) => socketErrors.refuseTunnel(socket));
   app.server.prependListener('connection', (socket: Socket) => connections.opened(socket));
   limitConnections(app.server, options, (socket) => {
     const code = 'too-many-connections';
     failed(code, socketErrors.refuse(socket, code, { 'retry-after': options.retryAfterSeconds() }));
   });
 
+  // Fastify's parsers would read bodies under limits of their own, also those that no route wants.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(['application/json', '*'], (_request, _body, done) => done(null));
   app.setValidatorCompiler(({ schema, httpPart }) => {
     // A body is judged by its bytes, in its route; the schema on the route is for the specification. Nothing coerces.
     if (httpPart === 'body') return () => true;
@@ -115,6 +124,12 @@ export function httpServer(options: HttpServerOptions): HttpServer {
       return void reply.hijack();
     }
     request.isCounted = began === 'counted';
+    // Without a socket of its own yet, an answer waits for those before it. Only events may be kept waiting: other
+    // answers can be large, or are not counted, so this one is the last of its connection.
+    if (reply.raw.socket === null && !(request.isCounted && request.method === 'POST')) {
+      reply.header('connection', 'close');
+      connections.stopServing(request.raw.socket);
+    }
     reply.header('x-request-id', request.id);
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
       reply.send(answerProblem(reply, { code: 'bad-request' }));
@@ -129,9 +144,7 @@ export function httpServer(options: HttpServerOptions): HttpServer {
   app.addHook('onSend', (request, reply, _payload, done) => {
     const { socket } = request.raw;
     // Node closes idle connections only; one that is in use would be kept, and kept waiting for.
-    const isLast = isClosing && connections.latestOn(socket) === reply.raw;
-    // Without a socket of its own yet, an answer waits for those before it.
-    if (isLast || (!request.isCounted && reply.raw.socket === null)) {
+    if (isClosing && connections.latestOn(socket) === reply.raw) {
       reply.header('connection', 'close');
       connections.stopServing(socket);
     }
@@ -146,6 +159,7 @@ export function httpServer(options: HttpServerOptions): HttpServer {
   });
 
   app.setNotFoundHandler((request, reply) => {
+    discardBody(request.raw);
     const methods = paths.methodsOf(request.url);
     if (methods === undefined) return reply.send(answerProblem(reply, { code: 'not-found' }));
     if (request.method === 'OPTIONS') return reply.code(204).header('allow', methods.join(', ')).send();

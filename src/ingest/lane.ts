@@ -16,7 +16,7 @@ export interface Entry {
   readonly keyHash: number;
   /** The most bytes the record can take. */
   readonly recordBytesMax: number;
-  /** What the lane keeps alive for it: its request's bytes on the request's first entry in the lane, else 0. */
+  /** What the lane keeps alive for it; the request's first entry in the lane stands for the request's bytes too. */
   readonly heldBytes: number;
   readonly acceptedAt: number;
   readonly deadline: number;

@@ -177,6 +177,7 @@ export class Lanes {
     const now = this.#options.clock.now();
     if (this.#leaders.isThrottled(leader, now)) return [];
     const { lanes } = this.#map;
+    flight.writtenAt = now;
     const boarded: PartitionRecords[] = [];
     let bytes = 0;
     // Another lane is first each time, so that none is left out again and again when a request is full.
@@ -206,7 +207,7 @@ export class Lanes {
         for (const lane of flight.lanes) this.#fail(lane, result.reason, now);
         return;
       case 'answered': {
-        this.#options.metrics.kafkaRequestTook((now - flight.startedAt) / 1000);
+        this.#options.metrics.kafkaRequestTook((now - (flight.writtenAt ?? now)) / 1000);
         this.#leaders.answered(flight.leader, now, result.throttleTimeMs);
         for (const lane of flight.lanes) {
           const answer = result.partitions.find(({ partition }) => partition === lane.partition);
@@ -219,8 +220,11 @@ export class Lanes {
   }
 
   #landUnsent(flight: Flight, reason: string, now: number): void {
-    if (reason === 'nothing to send') return;
-    this.#leaders.notReached(flight.leader, now);
+    if (reason === 'nothing to send') {
+      if (this.#flights.isNeedless(flight, now)) this.#options.release(flight.leader, flight.channel);
+      return;
+    }
+    if (!this.#flights.notOpened(flight, now)) this.#leaders.notReached(flight.leader, now);
     this.#options.metrics.kafkaError('unreachable');
     this.#lastReason = reason;
     this.#askForMetadataSoon();

@@ -35,7 +35,8 @@ export class Leaders {
   /** It answered, and asks to be left alone for `throttleTimeMs`. */
   answered(leader: number, now: number, throttleTimeMs: number): void {
     this.#unreachable.delete(leader);
-    if (throttleTimeMs > 0) this.#throttled.set(leader, now + throttleTimeMs);
+    const until = now + throttleTimeMs;
+    if (until > (this.#throttled.get(leader) ?? now)) this.#throttled.set(leader, until);
   }
 
   /** Those that lead nothing any more will never be sent to, so nothing would show that they are back. */

@@ -23,13 +23,15 @@ export interface ReceiveLimits {
 }
 
 const NO_BYTES = Buffer.alloc(0);
+/** So much of an announced body is counted before it comes: few senders that stall could hold all the room otherwise. */
+const AHEAD_BYTES = 256 * 1024;
 /** Less than this is not worth the call; most events are smaller. */
 const FREE_BYTES_MIN = 4096;
 
 /**
- * Receives the body of a request into one buffer, and counts it before it is kept (promise P3): when it begins, with
- * the length it is announced to have, else each byte as it comes. A body that has begun has room until its end, so no
- * half of one is received only to be thrown away.
+ * Receives the body of a request into one buffer, and counts it before it is kept (promise P3), a little ahead of what
+ * has come if its length is announced: so most bodies that have begun have room until their end, and no half of one is
+ * received only to be thrown away.
  *
  * A refusal does not wait for the rest of the body: that is read and thrown away, so that the client gets to read its
  * answer, and what follows on the connection is understood. How long that may take is the server's requestTimeout.
@@ -54,10 +56,14 @@ export function receiveBody(
     let bytes: Buffer = NO_BYTES;
     let length = 0;
     let isOver = false;
-    const hasRoom = (bytesMore: number): boolean => {
-      if (announcedLength === 0) return hold.grow(bytesMore);
-      if (length > 0) return true;
-      return bytesMore === announcedLength ? hold.take(bytesMore) : hold.grow(announcedLength);
+    let counted = 0;
+    const hasRoom = (needed: number): boolean => {
+      if (needed <= counted) return true;
+      if (counted === 0 && needed === announcedLength) return hold.take(needed);
+      const ahead = Math.min(announcedLength, needed + AHEAD_BYTES);
+      const more = Math.max(needed, ahead) - counted;
+      counted += more;
+      return hold.grow(more);
     };
     const finish = (result: ReceivedBody) => {
       if (isOver) return;
@@ -74,7 +80,7 @@ export function receiveBody(
     request.on('data', (chunk: Buffer) => {
       if (isOver) return freeNow(chunk);
       const needed = length + chunk.length;
-      if (needed > bodyBytesMax || !hasRoom(chunk.length)) {
+      if (needed > bodyBytesMax || !hasRoom(needed)) {
         freeNow(chunk);
         return finish({
           status: 'refused',

@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http';
+import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ErrorCode, errorRow } from '../errors.ts';
@@ -37,19 +37,18 @@ export class SocketErrors {
     this.#connections = connections;
   }
 
-  /** Answers the event `clientError` of the server. */
+  /** Answers the event `clientError` of the server. Node repeats it with all that follows on the connection. */
   answer(error: NodeJS.ErrnoException, socket: Socket): void {
-    if (this.#connections.isOver(socket)) return; // what follows the last answer may be anything
+    if (this.#connections.isOver(socket)) return;
     if (isAbort(error) || !socket.writable) {
       socket.destroy();
       return;
     }
     const latest = this.#connections.latestOn(socket);
-    if (latest === undefined || (latest.writableFinished && latest.req.complete)) {
-      this.refuse(socket, socketErrorCode(error));
-    } else if (latest.req.complete) {
-      // What failed comes behind a good request that is not answered yet.
-      latest.once('close', () => this.answer(error, socket));
+    // Nothing that follows can be understood.
+    this.#connections.stopServing(socket);
+    if (latest === undefined || latest.req.complete) {
+      this.#refuseBehind(latest, socket, socketErrorCode(error));
     } else if (latest.writableFinished) {
       // The rest of the body of a request that was refused early.
       this.#connections.end(socket);
@@ -62,6 +61,20 @@ export class SocketErrors {
     }
   }
 
+  /** Answers the event `connect` of the server: there are no tunnels here. */
+  refuseTunnel(socket: Duplex): void {
+    if (this.#connections.isOver(socket)) return;
+    const latest = this.#connections.latestOn(socket);
+    this.#connections.stopServing(socket);
+    this.#refuseBehind(latest, socket, 'method-not-allowed');
+  }
+
+  /** Refuses what comes behind the latest request of a connection, once that is answered. */
+  #refuseBehind(latest: ServerResponse | undefined, socket: Duplex, code: ErrorCode): void {
+    if (latest === undefined || latest.writableFinished) this.refuse(socket, code);
+    else latest.once('close', () => this.refuse(socket, code));
+  }
+
   /** Writes an answer of its own on a connection where none is under way, and closes it. Returns its request id. */
   refuse(socket: Duplex, code: ErrorCode, more: Record<string, string | number> = {}): string {
     this.#metrics.refused(code);
@@ -70,7 +83,8 @@ export class SocketErrors {
     const body = problemText({ code }, requestId);
     const all = { ...headers(code, body), ...more };
     const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
-    socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
+    if (socket.writable)
+      socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
     this.#connections.end(socket);
     return requestId;
   }

@@ -21,6 +21,8 @@ export class ScriptedKafka {
   readonly requests: WrittenRequest[] = [];
   /** Leaders that refuse connections. */
   readonly unreachable = new Set<number>();
+  /** Channels that no connection can be opened for. */
+  readonly refusedChannels = new Set<string>();
   /** While true, connections are being opened and nothing is written. */
   isConnecting = false;
   metadataAsked = 0;
@@ -29,11 +31,11 @@ export class ScriptedKafka {
   readonly #waiting: (() => void)[] = [];
 
   readonly send = (options: SendOptions): Attempt => {
-    const { leader, take } = options;
+    const { leader, channel, take } = options;
     const { promise, resolve } = Promise.withResolvers<SendResult>();
     let written: WrittenRequest | undefined;
     const write = () => {
-      if (this.unreachable.has(leader)) {
+      if (this.unreachable.has(leader) || this.refusedChannels.has(channel)) {
         resolve({ status: 'unsent', reason: 'connection refused' });
         return;
       }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
-import { after, beforeEach, describe, it } from 'node:test';
+import { after, afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
@@ -484,6 +484,82 @@ describe('on a connection', () => {
     assert.equal(published.length, 1);
     client.destroy();
   });
+
+  describe('behind an event that waits for Kafka', () => {
+    let client: RawClient;
+    beforeEach(async () => {
+      outcome = 'pending';
+      client = await RawClient.connect(await listen());
+      client.write(rawPost());
+      await until(() => published.length === 1);
+    });
+    afterEach(() => client.destroy());
+
+    const behind: readonly (readonly [string, string, number, string | undefined])[] = [
+      ['a request for a tunnel', 'CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n', 405, 'method-not-allowed'],
+      ['what is no HTTP', 'hello\r\n\r\n', 400, 'bad-request'],
+      ['a URL that cannot be read', 'GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'bad-request'],
+      ['a probe', 'GET /livez HTTP/1.1\r\nHost: a\r\n\r\n', 200, undefined],
+    ];
+    for (const [name, request, status, code] of behind) {
+      it(`P4: ${name} is answered in its place, and is the last that is`, async () => {
+        client.write(request + rawPost());
+        await delay(20);
+        settle(published[0] as PublishRequest, STORED);
+        assert.equal((await client.answer())?.status, 201);
+        const last = await client.answer();
+        assert.equal(last?.status, status);
+        if (code !== undefined) assert.equal(JSON.parse(last?.body ?? '').code, code);
+        assert.equal(last?.headers.get('connection'), 'close');
+        assert.equal(await client.answer(), undefined);
+        assert.equal(published.length, 1);
+        await until(() => budget.bytes === 0);
+      });
+    }
+
+    it('P3: what follows on a broken connection is not even looked at', async () => {
+      const warnings: Error[] = [];
+      const note = (warning: Error) => void warnings.push(warning);
+      process.on('warning', note);
+      for (let count = 0; count < 50; count += 1) {
+        client.write('\x01');
+        await delay(1);
+      }
+      settle(published[0] as PublishRequest, STORED);
+      assert.equal((await client.answer())?.status, 201);
+      assert.equal((await client.answer())?.status, 400);
+      process.off('warning', note);
+      assert.deepEqual(warnings, [], 'a listener for each piece would be warned of');
+    });
+  });
+
+  it('lives on when a connection that asked for a tunnel is reset', async () => {
+    const port = await listen();
+    for (let count = 0; count < 5; count += 1) {
+      const client = await RawClient.connect(port);
+      client.write('CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n');
+      client.reset();
+    }
+    await delay(50);
+    assert.equal((await app.inject('/livez')).statusCode, 200);
+  });
+
+  for (const [path, status] of [
+    ['/nope', 404],
+    ['/livez', 405],
+  ] as const) {
+    it(`P3: reads no body for ${path}, whatever it is`, async () => {
+      const client = await RawClient.connect(await listen());
+      const body = '{"__proto__":'.repeat(100_000);
+      client.write(
+        `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}${rawPost()}`,
+      );
+      assert.equal((await client.answer())?.status, status);
+      assert.equal((await client.answer())?.status, 201);
+      assert.ok(!logged.some(({ level }) => level === 50));
+      client.destroy();
+    });
+  }
 
   it('P3: counts a request until its answer has left, and keeps none waiting for which there is no room', async () => {
     budget = new BufferBudget({ bytesMax: 64 * 1024, eventsMax: 100 });

@@ -408,6 +408,19 @@ describe('DualPublisher', () => {
       assert.deepEqual([shared?.channel, [...(shared?.records.keys() ?? [])]], ['shared', [2]]);
     });
 
+    it('shares the one connection there is when its leader takes no other', async () => {
+      const { kafka, publish, clock } = await started({ leaders: [1, 1] });
+      for (const channel of ['0', '1', 'behind']) kafka.refusedChannels.add(channel);
+      const failed = publish('failed', keyIn(0, 2));
+      await clock.settle();
+      kafka.last.answer({ 0: REQUEST_TIMED_OUT });
+      await clock.advance(1_500);
+      assert.deepEqual([kafka.last.channel, [...kafka.last.records.keys()]], ['shared', [0]]);
+      kafka.last.answer();
+      await clock.settle();
+      assert.equal(failed.outcomes?.[0]?.status, 'stored');
+    });
+
     it('is seen as degraded, and so is a partition without a leader', async () => {
       const { kafka, publish, clock, lead, publisher } = await started({ leaders: [1, 1] });
       assert.equal(publisher.lanes.readiness, 'available');

@@ -69,6 +69,19 @@ describe('receiving a body', () => {
     assert.equal(budget.bytes, 0);
   });
 
+  it('P3: a few that announce much and send little leave room to others', async () => {
+    const budget = new BufferBudget({ bytesMax: 64 << 20, eventsMax: 1 });
+    const limits = { budget, bodyBytesMax: 8 << 20 };
+    for (let count = 0; count < 10; count += 1) {
+      const slow = requestOf([], 8 << 20);
+      void receiveBody(slow, limits);
+      slow.emit('data', Buffer.alloc(1));
+    }
+    const body = Buffer.alloc(300_000, ' ');
+    const chunks = [body.subarray(0, 100_000), body.subarray(100_000)];
+    assert.equal((await receiveBody(requestOf(chunks, body.length), limits)).status, 'received');
+  });
+
   it('P3: gives back what it counted when the connection breaks', async () => {
     const budget = new BufferBudget({ bytesMax: 64 * 1024, eventsMax: 1 });
     const request = requestOf([]);

@@ -17,7 +17,9 @@ export type Fault =
   /** Answers partitions with errors, some before and some after the append. */
   | 'errors'
   /** Answers, and asks to be left alone for a while. */
-  | 'throttled';
+  | 'throttled'
+  /** Takes no connection beside the shared one. */
+  | 'crowded';
 
 /** Errors that a leader answers without having appended, and those after which nobody can tell. */
 const REFUSING = [2, 10, 17, 18, 19, 21, 29, 31, 32, 35, 43, 44, 76, 87];
@@ -117,7 +119,7 @@ export class KafkaModel {
     time.after(random.between(1, isLagging ? 3_000 : 200), () => onMetadata(known ?? this.#metadata()));
   };
 
-  readonly send = ({ leader, brokerTimeoutMs, take }: SendOptions): Attempt => {
+  readonly send = ({ leader, channel, brokerTimeoutMs, take }: SendOptions): Attempt => {
     const { time, random } = this.#options;
     const { promise, resolve } = Promise.withResolvers<SendResult>();
     const attempt = {};
@@ -138,7 +140,8 @@ export class KafkaModel {
     };
     time.after(random.between(0, 3), () => {
       if (isOver) return;
-      if (this.#faults.get(leader) === 'down') {
+      const fault = this.#faults.get(leader);
+      if (fault === 'down' || (fault === 'crowded' && channel !== 'shared')) {
         time.after(random.between(0, 300), () => finish({ status: 'unsent', reason: 'connection refused' }));
         return;
       }
@@ -221,6 +224,7 @@ export class KafkaModel {
         time.after(random.between(500, 14_000), () => answer(0));
         return;
       case 'errors':
+      case 'crowded':
       case 'throttled':
       case undefined:
         answer(random.between(0, 8));

@@ -12,7 +12,7 @@ const EVENTS_FROM = 4_000;
 const EVENTS_UNTIL = 40_000;
 /** Long after the last fault and the last deadline. */
 const END = 75_000;
-const FAULTS: readonly Fault[] = ['down', 'paused', 'answers lost', 'slow', 'errors', 'throttled'];
+const FAULTS: readonly Fault[] = ['down', 'paused', 'answers lost', 'slow', 'errors', 'throttled', 'crowded'];
 const NO_BYTES = Buffer.alloc(0);
 
 /** What one seed went through: counts by name, of transitions, faults and answered error codes. */

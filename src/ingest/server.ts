@@ -152,9 +152,11 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     return unsettled;
   };
   try {
-    const address = await app.listen({ host: config.HOST, port: config.PORT });
+    // For localhost Fastify would open a server for each of its addresses, all but the first without our limits.
+    const host = config.HOST === 'localhost' ? '127.0.0.1' : config.HOST;
+    const address = await app.listen({ host, port: config.PORT });
     if (management && config.MANAGEMENT_PORT) {
-      await management.listen({ host: config.HOST, port: config.MANAGEMENT_PORT });
+      await management.listen({ host, port: config.MANAGEMENT_PORT });
     } else {
       log.warn('MANAGEMENT_PORT is not set: /metrics, /docs and the details of /readyz are public on PORT');
     }

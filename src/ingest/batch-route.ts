@@ -5,7 +5,13 @@ import { batchSchema } from './batch-schema.ts';
 import type { PublishableEvent } from './dual-publisher.ts';
 import type { Outcome } from './outcome.ts';
 import type { Problem } from './problem.ts';
-import { type EventsRouteOptions, followMinimal, followWait, receiveEvents } from './receive-events.ts';
+import {
+  type EventsRouteOptions,
+  followMinimal,
+  followWait,
+  readInTurn,
+  receiveEvents,
+} from './receive-events.ts';
 
 export interface BatchRouteOptions extends EventsRouteOptions {
   readonly batchEventsMax: number;
@@ -39,10 +45,8 @@ export function batchRoute(scope: FastifyInstance, options: BatchRouteOptions): 
       const { bytes, hold, mediaType } = received;
       try {
         const format = mediaType === 'application/json' ? 'json' : 'ndjson';
-        const items = await readBatch(bytes, format, {
-          eventBytesMax: eventBytesMax(),
-          eventsMax: batchEventsMax,
-        });
+        const limits = { eventBytesMax: eventBytesMax(), eventsMax: batchEventsMax };
+        const items = await readInTurn(request, () => readBatch(bytes, format, limits));
         if ('code' in items) {
           hold.close();
           return answerProblem(reply, items);

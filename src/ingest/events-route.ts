@@ -5,7 +5,7 @@ import { EventId } from '../event.ts';
 import { readEvent } from './event-reader.ts';
 import type { Outcome } from './outcome.ts';
 import { freeNow } from './receive-body.ts';
-import { type EventsRouteOptions, followWait, receiveEvents } from './receive-events.ts';
+import { batchBefore, type EventsRouteOptions, followWait, receiveEvents } from './receive-events.ts';
 import { problemResponses, REQUEST_ID_HEADER, REQUEST_ID_PARAMETER } from './specification.ts';
 
 /** `POST /v1/events`: one event, answered when it is settled (promises P1 and P4). */
@@ -18,6 +18,8 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
     if (received.status === 'refused') return notAccepted(received.code);
 
     const { bytes, hold } = received;
+    const before = batchBefore(request);
+    if (before !== undefined) await before;
     try {
       const event = readEvent(bytes, Date.now(), eventBytesMax());
       if ('code' in event) {

@@ -47,6 +47,35 @@ export async function receiveEvents(
   return received;
 }
 
+/**
+ * Connections on which a batch is being read. What came behind it is published after it: on one connection events are
+ * accepted in the order in which they were sent (promise P6), and to read a batch takes several turns.
+ */
+const reading = new WeakMap<object, Promise<unknown>>();
+
+/** What has to be waited for before events of this request may be published; mostly nothing. */
+export function batchBefore({ raw }: FastifyRequest): Promise<unknown> | undefined {
+  return reading.get(raw.socket);
+}
+
+/**
+ * Reads a batch in its turn. Whoever awaits exactly this promise, and publishes in the same turn, goes before all that
+ * waits for {@link batchBefore}.
+ */
+export function readInTurn<T>({ raw: { socket } }: FastifyRequest, read: () => Promise<T>): Promise<T> {
+  const before = reading.get(socket);
+  const result = before === undefined ? read() : before.then(read);
+  const isOver = result.then(
+    () => {},
+    () => {},
+  );
+  reading.set(socket, isOver);
+  void isOver.then(() => {
+    if (reading.get(socket) === isOver) reading.delete(socket);
+  });
+  return result;
+}
+
 /** How long the client waits, in milliseconds. The answer says so if it was the client who shortened it. */
 export function followWait(request: FastifyRequest, reply: FastifyReply, publishTimeoutMs: number): number {
   const waitMs = waitPreferenceMs(request.headers.prefer, publishTimeoutMs);

@@ -533,6 +533,19 @@ describe('on a connection', () => {
     });
   });
 
+  it('P6: accepts what is sent on one connection in its order, a batch that takes long to read included', async () => {
+    const client = await RawClient.connect(await listen());
+    const batch = `[${Array.from({ length: 900 }, () => EVENT).join(',')}]`;
+    const rawBatch = rawPost(batch).replace('/v1/events', '/v1/events/batch');
+    client.write(rawPost() + rawBatch + rawPost() + rawBatch + rawPost() + rawPost());
+    for (let count = 0; count < 6; count += 1) assert.ok(((await client.answer())?.status ?? 0) < 300);
+    assert.deepEqual(
+      published.map(({ events }) => events.length),
+      [1, 900, 1, 900, 1, 1],
+    );
+    client.destroy();
+  });
+
   it('lives on when a connection that asked for a tunnel is reset', async () => {
     const port = await listen();
     for (let count = 0; count < 5; count += 1) {

@@ -12,6 +12,9 @@ import { serviceScenarios } from './service-scenarios.ts';
  * `--mutant acks-1` (or `all`) runs a publisher with a known fault instead, which passes when it is caught.
  */
 
+/** A fault that needs a race to show gets another chance to show it. */
+const MUTANT_RUNS_MAX = 3;
+
 const { values } = parseArgs({
   options: {
     scenario: { type: 'string' },
@@ -68,9 +71,6 @@ async function main(): Promise<void> {
   print(`${passed} passed, ${failed} failed`);
   process.exitCode = failed === 0 ? 0 : 1;
 }
-
-/** A fault that needs a race to show gets another chance to show it. */
-const MUTANT_RUNS_MAX = 3;
 
 async function isCaught(mutant: Mutant, options: RunOptions): Promise<boolean> {
   const [scenario] = named(scenarios, values.scenario ?? mutant.scenario);

@@ -1,11 +1,15 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { ErrorCode } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Hold } from './buffer-budget.ts';
 import type { PublishRequest } from './dual-publisher.ts';
 import { prefersMinimal, waitPreferenceMs } from './preferences.ts';
 import type { AnswerProblem } from './problem.ts';
-import { discardBody, type MediaType, type ReceiveLimits, receiveBody } from './receive-body.ts';
+import {
+  discardBody,
+  type MediaType,
+  type ReceivedBody,
+  type ReceiveLimits,
+  receiveBody,
+} from './receive-body.ts';
 
 /** What the routes that take events need, one at a time or many. */
 export interface EventsRouteOptions extends ReceiveLimits {
@@ -19,24 +23,13 @@ export interface EventsRouteOptions extends ReceiveLimits {
   readonly isClosing: () => boolean;
 }
 
-export type ReceivedEvents =
-  | {
-      readonly status: 'received';
-      readonly bytes: Buffer;
-      readonly hold: Hold;
-      readonly mediaType: MediaType;
-    }
-  | { readonly status: 'refused'; readonly code: ErrorCode }
-  /** There is nobody to answer any more, and the reply is left alone. */
-  | { readonly status: 'aborted' };
-
-/** Takes in the body of a request for which there is room. */
+/** Takes in the body of a request for which there is room. When nobody is there to answer, the reply is left alone. */
 export async function receiveEvents(
   request: FastifyRequest,
   reply: FastifyReply,
   options: EventsRouteOptions,
   mediaTypes: readonly MediaType[],
-): Promise<ReceivedEvents> {
+): Promise<ReceivedBody> {
   const isClosing = options.isClosing();
   if (isClosing || !request.isCounted) {
     discardBody(request.raw);

@@ -177,19 +177,33 @@ export class Ledger {
 
   /** Events that were answered stored in this span of time, whenever they were accepted. */
   storedAnsweredBetween(from: number, until: number): number {
-    return this.#lines.filter(
-      ({ status, answeredAt }) => status === STORED && answeredAt >= from && answeredAt < until,
-    ).length;
+    let count = 0;
+    for (const { status, answeredAt } of this.#lines) {
+      if (status === STORED && answeredAt >= from && answeredAt < until) count += 1;
+    }
+    return count;
   }
 
-  /** Answer times of what was accepted in this span and stored. */
+  /** Answer times of what was accepted in this span and stored, to a tenth of a millisecond. */
   storedMs(from: number, until: number): { readonly p50Ms: number; readonly p99Ms: number } {
-    const took = Float64Array.from(
-      this.#lines
-        .filter(({ acceptedAt, status }) => acceptedAt >= from && acceptedAt < until && status === STORED)
-        .map(({ acceptedAt, answeredAt }) => answeredAt - acceptedAt),
-    ).toSorted();
-    const percentile = (share: number) => took[Math.floor(took.length * share)] ?? Number.NaN;
+    // Counted and not sorted: the load runs on meanwhile, and must not stand still for seconds in a long run.
+    const tenths = new Map<number, number>();
+    let count = 0;
+    for (const { acceptedAt, answeredAt, status } of this.#lines) {
+      if (status !== STORED || acceptedAt < from || acceptedAt >= until) continue;
+      const tenth = Math.round((answeredAt - acceptedAt) * 10);
+      tenths.set(tenth, (tenths.get(tenth) ?? 0) + 1);
+      count += 1;
+    }
+    const ascending = [...tenths].toSorted(([a], [b]) => a - b);
+    const percentile = (share: number) => {
+      let below = 0;
+      for (const [tenth, n] of ascending) {
+        below += n;
+        if (below > count * share) return tenth / 10;
+      }
+      return Number.NaN;
+    };
     return { p50Ms: percentile(0.5), p99Ms: percentile(0.99) };
   }
 

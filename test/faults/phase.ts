@@ -53,6 +53,7 @@ export async function observePhase(options: {
   const stored = ledger.storedAnsweredBetween(from, until);
   await delay(ANSWERED_MS);
   const { p50Ms, p99Ms } = ledger.storedMs(from, until);
+  await delay(ANSWERED_MS);
   const counts = ledger.outcomesBetween(from, until);
   const offered = Object.values(counts).reduce((sum, count) => sum + count, 0);
   const phase = {

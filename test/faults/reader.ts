@@ -11,7 +11,8 @@ export interface FoundRecord {
   readonly value: string;
 }
 
-const READ_TIMEOUT_MS = 10 * 60_000;
+/** A soak of an hour leaves some 25 million records. */
+const READ_TIMEOUT_MS = 30 * 60_000;
 
 /**
  * Reads the whole topic with Kafka's own Java consumer, so that no line of ours is trusted in what it finds.

@@ -52,6 +52,12 @@ export const errors = {
     'The body is not valid UTF-8',
     'JSON is exchanged as UTF-8 without a byte order mark. Bytes that are not UTF-8 would be stored as something that was not sent.',
   ),
+  'malformed-encoding': row(
+    400,
+    false,
+    'The body could not be decoded',
+    'The body is not, or not only, what its Content-Encoding says: the data is damaged, incomplete, in another format, or something follows it. Nothing was stored.',
+  ),
   'empty-body': row(400, false, 'The body is empty', 'The request has no body, or one of white space only.'),
   'bad-request': row(
     400,
@@ -112,7 +118,13 @@ export const errors = {
     415,
     false,
     'The content type is not supported',
-    'Send one Content-Type header that the operation lists, in UTF-8, and a Content-Encoding that it lists or none.',
+    'Send one Content-Type header that the operation lists, in UTF-8.',
+  ),
+  'unsupported-encoding': row(
+    415,
+    false,
+    'The content encoding is not supported',
+    'Send the body as it is, or with one of the codings that the header Accept-Encoding lists.',
   ),
   'invalid-event': row(
     422,

@@ -6,6 +6,7 @@ import type { Metrics } from '../metrics.ts';
 import { batchRoute } from './batch-route.ts';
 import { BatchAnswer } from './batch-schema.ts';
 import type { BufferBudget } from './buffer-budget.ts';
+import { bodyDecoder } from './content-coding.ts';
 import type { PublishRequest } from './dual-publisher.ts';
 import { eventsRoute } from './events-route.ts';
 import { httpServer } from './http-server.ts';
@@ -41,7 +42,7 @@ const MANAGEMENT_CONNECTIONS_MAX = 100;
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { limits, metrics, hasManagementPort } = options;
   metrics.connectionsLimited(limits.connectionsMax);
-  const { app, answerProblem, isClosing } = httpServer({
+  const { app, answerProblem, countAnswer, isClosing } = httpServer({
     ...options,
     ...limits,
     room: options.budget,
@@ -51,7 +52,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(swagger, specification);
 
   await app.register((scope, _options, done) => {
-    const routeOptions = { ...options, ...limits, answerProblem, isClosing };
+    const decodeBody = bodyDecoder(limits.bodyBytesMax);
+    const routeOptions = { ...options, ...limits, decodeBody, answerProblem, countAnswer, isClosing };
     eventsRoute(scope, routeOptions);
     batchRoute(scope, routeOptions);
     done();
@@ -73,7 +75,7 @@ export async function buildManagementApp(options: AppOptions, document: object):
     connectionsMax: MANAGEMENT_CONNECTIONS_MAX,
     connectionsOpen: () => {},
     // A probe is answered at once, also when the buffer is full.
-    room: { takeRequest: () => true, giveBackRequests: () => {} },
+    room: { take: () => true, giveBack: () => {} },
   });
   app.addSchema(ProblemDocument);
   await app.register(swagger, { mode: 'static', specification: { document: document as never } }); // it is typed for OpenAPI 3.0

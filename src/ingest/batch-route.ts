@@ -3,21 +3,19 @@ import { type BatchResult, batchBody, batchStatus, publishedResult, refusedResul
 import { readBatch } from './batch-reader.ts';
 import { batchSchema } from './batch-schema.ts';
 import type { PublishableEvent } from './dual-publisher.ts';
+import type { CountAnswer } from './http-server.ts';
 import type { Outcome } from './outcome.ts';
 import type { Problem } from './problem.ts';
-import {
-  type EventsRouteOptions,
-  followMinimal,
-  followWait,
-  readInTurn,
-  receiveEvents,
-} from './receive-events.ts';
+import { type EventsRouteOptions, followMinimal, followWait, receiveEvents } from './receive-events.ts';
 
 export interface BatchRouteOptions extends EventsRouteOptions {
   readonly batchEventsMax: number;
   readonly retryAfterSeconds: () => number;
+  readonly countAnswer: CountAnswer;
 }
 
+/** What a result takes in an answer that waits for its client to read it. */
+const RESULT_BYTES = 256;
 const ABORTED: Outcome = { status: 'not_stored', code: 'batch-aborted' };
 
 /** `POST /v1/events/batch`: many events, each with an outcome of its own, answered when the last is settled. */
@@ -26,6 +24,7 @@ export function batchRoute(scope: FastifyInstance, options: BatchRouteOptions): 
     publish,
     metrics,
     answerProblem,
+    countAnswer,
     retryAfterSeconds,
     eventBytesMax,
     batchEventsMax,
@@ -36,34 +35,44 @@ export function batchRoute(scope: FastifyInstance, options: BatchRouteOptions): 
     '/v1/events/batch',
     { schema: batchSchema },
     async (request, reply) => {
-      const received = await receiveEvents(request, reply, options, [
-        'application/json',
-        'application/x-ndjson',
-      ]);
+      const received = await receiveEvents(request, reply, options, {
+        mediaTypes: ['application/json', 'application/x-ndjson'],
+        takesLong: true,
+      });
       if (received.status === 'aborted') return reply;
       if (received.status === 'refused') return answerProblem(reply, { code: received.code });
-      const { bytes, hold, mediaType } = received;
+      const { bytes, hold, mediaType, completeAt, endTurn } = received;
+      const refuse = (problem: Problem) => {
+        endTurn();
+        hold.close();
+        return answerProblem(reply, problem);
+      };
       try {
         const format = mediaType === 'application/json' ? 'json' : 'ndjson';
         const limits = { eventBytesMax: eventBytesMax(), eventsMax: batchEventsMax };
-        const items = await readInTurn(request, () => readBatch(bytes, format, limits));
-        if ('code' in items) {
-          hold.close();
-          return answerProblem(reply, items);
+        const items = await readBatch(bytes, format, limits);
+        if ('code' in items) return refuse(items);
+        if (!countAnswer(request, items.length * RESULT_BYTES)) {
+          metrics.eventsSettled('not_stored', items.length);
+          return refuse({ code: 'buffer-full' });
         }
         const events = items.filter((item): item is PublishableEvent => !('code' in item));
         const refused = items.length - events.length;
         metrics.eventsSettled('refused', refused);
         const isAborted = refused > 0 && request.query.on_refused === 'abort';
-        const timeoutMs = followWait(request, reply, publishTimeoutMs);
+        const timeoutMs = followWait(request, reply, { completeAt, publishTimeoutMs });
         const isMinimal = followMinimal(request, reply);
         let outcomes: readonly Outcome[] = [];
         if (isAborted || events.length === 0) {
+          endTurn();
           hold.close();
           metrics.eventsSettled('not_stored', events.length);
           outcomes = events.map(() => ABORTED);
         } else {
-          outcomes = await new Promise((settled) => publish({ events, hold, timeoutMs, settled }));
+          outcomes = await new Promise((settled) => {
+            publish({ events, hold, timeoutMs, settled });
+            endTurn();
+          });
         }
         const results = resultsOf(items, outcomes);
         const status = isAborted ? 422 : batchStatus(results);

@@ -9,7 +9,7 @@
  * (docs/decisions); the check of P3 allows two bytes for each that is counted here. Connections are not counted here:
  * they cost the same with and without a request, and have a limit of their own, CONNECTIONS_MAX.
  */
-const REQUEST_BYTES = 4096;
+export const REQUEST_BYTES = 4096;
 export const EVENT_BYTES = 512;
 
 export interface BufferLimits {
@@ -40,15 +40,15 @@ export class BufferBudget {
     return this.#held.events;
   }
 
-  /** Counts a request until its answer has left. `false`: there is no room for another. */
-  takeRequest(): boolean {
-    if (this.#held.bytes + REQUEST_BYTES > this.limits.bytesMax) return false;
-    this.#held.bytes += REQUEST_BYTES;
+  /** Counts a request, or an answer that is large, until it has left. `false`: there is no room. */
+  take(bytes: number): boolean {
+    if (this.#held.bytes + bytes > this.limits.bytesMax) return false;
+    this.#held.bytes += bytes;
     return true;
   }
 
-  giveBackRequests(count: number): void {
-    this.#held.bytes -= count * REQUEST_BYTES;
+  giveBack(bytes: number): void {
+    this.#held.bytes -= bytes;
   }
 
   /** Opens the account of what a request carries: its body and events. */
@@ -101,6 +101,12 @@ export class Hold {
   arrived(): void {
     this.#held.arrivingBytes -= this.#arrivingBytes;
     this.#arrivingBytes = 0;
+  }
+
+  /** Of what was taken or grown, so many bytes are no longer kept. */
+  giveBack(bytes: number): void {
+    this.#held.bytes -= bytes;
+    this.#bytes -= bytes;
   }
 
   /** Counts one event of this request, after it has arrived. `false`: there is no room. */

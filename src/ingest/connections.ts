@@ -1,21 +1,22 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { REQUEST_BYTES } from './buffer-budget.ts';
 
 /** How long a client may take to read the last answer on its connection. */
 const LINGER_MS = 1_000;
 
-/** Room for requests whose answers have not left (promise P3). */
+/** Room for requests whose answers have not left (promise P3), in bytes. */
 export interface RequestRoom {
-  takeRequest(): boolean;
-  giveBackRequests(count: number): void;
+  take(bytes: number): boolean;
+  giveBack(bytes: number): void;
 }
 
 interface Connection {
   /** Answers leave in the order of the requests, so the latest request has the last answer. */
   latest: ServerResponse | undefined;
-  /** Requests that count in the budget. */
-  counted: number;
+  /** What its requests count in the budget. */
+  countedBytes: number;
   /** Nothing that comes is served any more. */
   isOver: boolean;
 }
@@ -48,17 +49,24 @@ export class Connections {
     const connection = this.#of(request.socket);
     if (connection.isOver) return 'unserved';
     connection.latest = response;
-    if (!this.#room.takeRequest()) return 'uncounted';
-    connection.counted += 1;
-    return 'counted';
+    return this.count(request, REQUEST_BYTES) ? 'counted' : 'uncounted';
   }
 
-  /** The answer to a request that counted has left. */
-  answered(request: IncomingMessage): void {
+  /** Counts more for a request, whose answer will be large. `false`: there is no room. */
+  count({ socket }: IncomingMessage, bytes: number): boolean {
+    // One that is closed has given all back, and keeps no answer.
+    if (socket.destroyed) return true;
+    if (!this.#room.take(bytes)) return false;
+    this.#of(socket).countedBytes += bytes;
+    return true;
+  }
+
+  /** The answer to a request has left that counted this much. */
+  answered(request: IncomingMessage, bytes: number): void {
     const connection = this.#of(request.socket);
-    if (connection.counted === 0) return; // it was closed before
-    connection.counted -= 1;
-    this.#room.giveBackRequests(1);
+    if (connection.countedBytes === 0) return; // it was closed before
+    connection.countedBytes -= bytes;
+    this.#room.giveBack(bytes);
   }
 
   latestOn(socket: Duplex): ServerResponse | undefined {
@@ -92,11 +100,11 @@ export class Connections {
   #of(socket: Duplex): Connection {
     const known = this.#known.get(socket);
     if (known !== undefined) return known;
-    const connection: Connection = { latest: undefined, counted: 0, isOver: false };
+    const connection: Connection = { latest: undefined, countedBytes: 0, isOver: false };
     this.#known.set(socket, connection);
     socket.once('close', () => {
-      this.#room.giveBackRequests(connection.counted);
-      connection.counted = 0;
+      this.#room.giveBack(connection.countedBytes);
+      connection.countedBytes = 0;
     });
     return connection;
   }

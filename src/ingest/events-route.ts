@@ -3,9 +3,9 @@ import Type from 'typebox';
 import { type ErrorCode, errorRow } from '../errors.ts';
 import { EventId } from '../event.ts';
 import { readEvent } from './event-reader.ts';
+import { freeNow } from './gathered-bytes.ts';
 import type { Outcome } from './outcome.ts';
-import { freeNow } from './receive-body.ts';
-import { batchBefore, type EventsRouteOptions, followWait, receiveEvents } from './receive-events.ts';
+import { type EventsRouteOptions, followWait, receiveEvents } from './receive-events.ts';
 import { problemResponses, REQUEST_ID_HEADER, REQUEST_ID_PARAMETER } from './specification.ts';
 
 /** `POST /v1/events`: one event, answered when it is settled (promises P1 and P4). */
@@ -13,24 +13,27 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
   const { publish, metrics, answerProblem, eventBytesMax, publishTimeoutMs } = options;
 
   scope.post('/v1/events', { schema }, async (request, reply) => {
-    const received = await receiveEvents(request, reply, options, ['application/json']);
+    const received = await receiveEvents(request, reply, options, {
+      mediaTypes: ['application/json'],
+      takesLong: false,
+    });
     if (received.status === 'aborted') return reply;
     if (received.status === 'refused') return notAccepted(received.code);
 
-    const { bytes, hold } = received;
-    const before = batchBefore(request);
-    if (before !== undefined) await before;
+    const { bytes, hold, completeAt, endTurn } = received;
     try {
       const event = readEvent(bytes, Date.now(), eventBytesMax());
       if ('code' in event) {
+        endTurn();
         hold.close();
         freeNow(bytes);
         metrics.eventsSettled('refused', 1);
         return answerProblem(reply, event);
       }
-      const timeoutMs = followWait(request, reply, publishTimeoutMs);
+      const timeoutMs = followWait(request, reply, { completeAt, publishTimeoutMs });
       const [outcome] = await new Promise<readonly Outcome[]>((settled) => {
         publish({ events: [event], hold, timeoutMs, settled });
+        endTurn();
       });
       const { id } = event;
       if (outcome?.status !== 'stored')
@@ -97,12 +100,14 @@ const schema = {
       'duplicate-key',
       'forbidden-key',
       'invalid-utf8',
+      'malformed-encoding',
       'empty-body',
       'bad-request',
       'request-timeout',
       'body-too-large',
       'event-too-large',
       'unsupported-media-type',
+      'unsupported-encoding',
       'invalid-event',
       'headers-too-large',
       'internal-error',

@@ -12,6 +12,7 @@ import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { ErrorCode } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
+import { REQUEST_BYTES } from './buffer-budget.ts';
 import { type ConnectionLimit, limitConnections } from './connection-limit.ts';
 import { Connections, type RequestRoom } from './connections.ts';
 import { failureLog } from './failure-log.ts';
@@ -41,14 +42,18 @@ export interface HttpServerOptions extends ConnectionLimit {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Whether there was room for it until its answer has left. One that has none may not be kept waiting. */
-    isCounted: boolean;
+    /** What it counts until its answer has left. 0: there was no room, and it may not be kept waiting. */
+    countedBytes: number;
   }
 }
+
+/** Counts an answer that may be large before it is written, until it has left. `false`: there is no room. */
+export type CountAnswer = (request: FastifyRequest, bytes: number) => boolean;
 
 export interface HttpServer {
   readonly app: FastifyInstance;
   readonly answerProblem: AnswerProblem;
+  readonly countAnswer: CountAnswer;
   /** Whether `app.close()` was called: requests that still come in are answered, and should start nothing. */
   readonly isClosing: () => boolean;
 }
@@ -87,7 +92,7 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     frameworkErrors: (error, request, reply) => {
       // No hook is called for these. They are faults of a client's program, so each is the last of its connection.
       const began = connections.began(request.raw, reply.raw);
-      if (began === 'counted') connections.answered(request.raw);
+      if (began === 'counted') connections.answered(request.raw, REQUEST_BYTES);
       connections.stopServing(request.raw.socket);
       if (began === 'unserved') return void reply.hijack();
       reply.header('x-request-id', request.id).header('connection', 'close');
@@ -116,17 +121,17 @@ export function httpServer(options: HttpServerOptions): HttpServer {
   app.setSerializerCompiler(() => JSON.stringify);
 
   app.addHook('onRoute', ({ url, method }) => paths.add(url, [method].flat()));
-  app.decorateRequest('isCounted', false);
+  app.decorateRequest('countedBytes', 0);
   app.addHook('onRequest', (request, reply, done) => {
     const began = connections.began(request.raw, reply.raw);
     if (began === 'unserved') {
       request.raw.resume();
       return void reply.hijack();
     }
-    request.isCounted = began === 'counted';
+    request.countedBytes = began === 'counted' ? REQUEST_BYTES : 0;
     // Without a socket of its own yet, an answer waits for those before it. Only events may be kept waiting: other
     // answers can be large, or are not counted, so this one is the last of its connection.
-    if (reply.raw.socket === null && !(request.isCounted && request.method === 'POST')) {
+    if (reply.raw.socket === null && !(request.countedBytes > 0 && request.method === 'POST')) {
       reply.header('connection', 'close');
       connections.stopServing(request.raw.socket);
     }
@@ -154,7 +159,7 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     const method = METHODS.has(request.method) ? request.method : '_OTHER';
     const route = request.routeOptions.url ?? 'unmatched';
     metrics.httpRequest(method, route, reply.statusCode, reply.elapsedTime / 1000);
-    if (request.isCounted) connections.answered(request.raw);
+    if (request.countedBytes > 0) connections.answered(request.raw, request.countedBytes);
     done();
   });
 
@@ -178,7 +183,12 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     return reply.send(answerProblem(reply, { code }));
   }
 
-  return { app, answerProblem, isClosing: () => isClosing };
+  const countAnswer: CountAnswer = (request, bytes) => {
+    if (!connections.count(request.raw, bytes)) return false;
+    request.countedBytes += bytes;
+    return true;
+  };
+  return { app, answerProblem, countAnswer, isClosing: () => isClosing };
 }
 
 class ParameterFault extends Error {}

@@ -2,6 +2,7 @@ import type { FastifyReply } from 'fastify';
 import Type from 'typebox';
 import { type ErrorCode, errorRow, errors } from '../errors.ts';
 import type { Fault } from '../event.ts';
+import { CONTENT_CODINGS } from './content-coding.ts';
 
 /** What goes into an answer other than success, beside its row in the table of codes. Never what was sent. */
 export interface Problem {
@@ -89,6 +90,7 @@ export function problemAnswers(options: {
     options.metrics.refused(problem.code);
     if (status >= 500) options.failed(problem.code, requestId);
     reply.code(status).header('content-type', PROBLEM_CONTENT_TYPE);
+    if (problem.code === 'unsupported-encoding') reply.header('accept-encoding', CONTENT_CODINGS.join(', '));
     if (status === 503) reply.header('retry-after', options.retryAfterSeconds());
     return Buffer.from(problemText(problem, requestId));
   };

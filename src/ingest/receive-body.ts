@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { ErrorCode } from '../errors.ts';
 import type { BufferBudget, Hold } from './buffer-budget.ts';
+import { type ContentCoding, codingOf } from './content-coding.ts';
+import { freeNow, GatheredBytes } from './gathered-bytes.ts';
 import { isAbort, socketErrorCode } from './socket-errors.ts';
 
 export type MediaType = 'application/json' | 'application/x-ndjson';
@@ -12,6 +14,10 @@ export type ReceivedBody =
       readonly bytes: Buffer;
       readonly hold: Hold;
       readonly mediaType: MediaType;
+      /** How the bytes are encoded; `undefined`: not at all. */
+      readonly coding: ContentCoding | undefined;
+      /** From when the client waits for an answer. `performance.now()`. */
+      readonly completeAt: number;
     }
   | { readonly status: 'refused'; readonly code: ErrorCode }
   /** The connection ended before the body did: there is nobody to answer. */
@@ -22,11 +28,8 @@ export interface ReceiveLimits {
   readonly bodyBytesMax: number;
 }
 
-const NO_BYTES = Buffer.alloc(0);
 /** So much of an announced body is counted before it comes: few senders that stall could hold all the room otherwise. */
 const AHEAD_BYTES = 256 * 1024;
-/** Less than this is not worth the call; most events are smaller. */
-const FREE_BYTES_MIN = 4096;
 
 /**
  * Receives the body of a request into one buffer, and counts it before it is kept (promise P3), a little ahead of what
@@ -42,19 +45,16 @@ export function receiveBody(
   mediaTypes: readonly MediaType[] = ['application/json'],
 ): Promise<ReceivedBody> {
   const mediaType = mediaTypeOf(request, mediaTypes);
-  const refusal =
-    mediaType === undefined ? 'unsupported-media-type' : refusalByHeaders(request, bodyBytesMax);
+  const coding = codingOf(request.headers['content-encoding']);
   // The parser has checked it, and delivers no more than that.
   const announcedLength = Number(request.headers['content-length'] ?? 0);
-  if (mediaType === undefined || refusal !== undefined) {
-    discardBody(request);
-    return Promise.resolve({ status: 'refused', code: refusal ?? 'unsupported-media-type' });
-  }
+  if (mediaType === undefined) return refused(request, 'unsupported-media-type');
+  if (coding === 'unsupported') return refused(request, 'unsupported-encoding');
+  if (announcedLength > bodyBytesMax) return refused(request, 'body-too-large');
   const hold = budget.open();
 
   return new Promise((resolve) => {
-    let bytes: Buffer = NO_BYTES;
-    let length = 0;
+    const body = new GatheredBytes(announcedLength);
     let isOver = false;
     let counted = 0;
     const hasRoom = (needed: number): boolean => {
@@ -71,15 +71,14 @@ export function receiveBody(
       if (result.status === 'received') {
         hold.arrived();
       } else {
-        freeNow(bytes);
-        bytes = NO_BYTES;
+        body.free();
         hold.close();
       }
       resolve(result);
     };
     request.on('data', (chunk: Buffer) => {
       if (isOver) return freeNow(chunk);
-      const needed = length + chunk.length;
+      const needed = body.length + chunk.length;
       if (needed > bodyBytesMax || !hasRoom(needed)) {
         freeNow(chunk);
         return finish({
@@ -87,11 +86,18 @@ export function receiveBody(
           code: needed > bodyBytesMax ? 'body-too-large' : 'buffer-full',
         });
       }
-      bytes = length === 0 ? chunk : appended(bytes, length, chunk, announcedLength);
-      length = needed;
+      body.add(chunk);
     });
     request.on('end', () => {
-      if (!isOver) finish({ status: 'received', bytes: trimmed(bytes, length), hold, mediaType });
+      if (isOver) return;
+      finish({
+        status: 'received',
+        bytes: body.take(),
+        hold,
+        mediaType,
+        coding,
+        completeAt: performance.now(),
+      });
     });
     // What the parser finds wrong with a body is reported here, see SocketErrors.
     request.on('error', (error) =>
@@ -106,10 +112,10 @@ export function discardBody(request: IncomingMessage): void {
   request.on('data', freeNow);
 }
 
-function refusalByHeaders({ headers }: IncomingMessage, bodyBytesMax: number): ErrorCode | undefined {
-  const encoding = headers['content-encoding'];
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') return 'unsupported-media-type';
-  return Number(headers['content-length']) > bodyBytesMax ? 'body-too-large' : undefined;
+/** Without a look at the body. */
+function refused(request: IncomingMessage, code: ErrorCode): Promise<ReceivedBody> {
+  discardBody(request);
+  return Promise.resolve({ status: 'refused', code });
 }
 
 /** The one media type that is given, in UTF-8 if a charset is. Other parameters mean nothing for JSON. */
@@ -139,36 +145,4 @@ function isGivenTwice(rawHeaders: readonly string[], name: string): boolean {
     if (given.length === name.length && given.toLowerCase() === name) count += 1;
   }
   return count > 1;
-}
-
-/**
- * The first `length` bytes of `bytes`, and `chunk` behind them. Chunks are copied together rather than collected,
- * because a body that is sent byte by byte would else cost a hundred times what is counted. Room is made once for a
- * body whose length was announced; what does not come is never touched, and so never becomes resident.
- */
-function appended(bytes: Buffer, length: number, chunk: Buffer, announcedLength: number): Buffer {
-  const needed = length + chunk.length;
-  let all = bytes;
-  if (needed > bytes.length) {
-    all = Buffer.allocUnsafeSlow(Math.max(needed, announcedLength || 2 * bytes.length));
-    bytes.copy(all, 0, 0, length);
-    freeNow(bytes);
-  }
-  chunk.copy(all, length);
-  freeNow(chunk);
-  return all;
-}
-
-/** Without the room that was made for more; a buffer that has some is one of {@link appended}, and ours alone. */
-function trimmed(bytes: Buffer, length: number): Buffer {
-  return length === bytes.length ? bytes : Buffer.from((bytes.buffer as ArrayBuffer).transfer(length));
-}
-
-/**
- * Gives the memory of bytes back that nobody refers to any more. The garbage collector takes its time with memory
- * outside its heap: tens of megabytes of bodies that were received and refused would stay resident.
- */
-export function freeNow({ buffer, length }: Buffer): void {
-  // A slice of something larger is not ours alone.
-  if (length >= FREE_BYTES_MIN && length === buffer.byteLength) (buffer as ArrayBuffer).transfer(0);
 }

@@ -1,5 +1,8 @@
+import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Metrics } from '../metrics.ts';
+import type { Hold } from './buffer-budget.ts';
+import type { DecodeBody } from './content-coding.ts';
 import type { PublishRequest } from './dual-publisher.ts';
 import { prefersMinimal, waitPreferenceMs } from './preferences.ts';
 import type { AnswerProblem } from './problem.ts';
@@ -13,6 +16,7 @@ import {
 
 /** What the routes that take events need, one at a time or many. */
 export interface EventsRouteOptions extends ReceiveLimits {
+  readonly decodeBody: DecodeBody;
   /** Publishes, and closes the hold that comes with the request. */
   readonly publish: (request: PublishRequest) => void;
   readonly metrics: Pick<Metrics, 'eventsSettled'>;
@@ -23,58 +27,74 @@ export interface EventsRouteOptions extends ReceiveLimits {
   readonly isClosing: () => boolean;
 }
 
+export type ReceivedEvents =
+  | Exclude<ReceivedBody, { status: 'received' }>
+  /** Decoded, and its turn has come: nothing that was sent before it on its connection is still to be published. */
+  | {
+      readonly status: 'received';
+      readonly bytes: Buffer;
+      readonly hold: Hold;
+      readonly mediaType: MediaType;
+      readonly completeAt: number;
+      /** Ends its turn: to be called when its events are with the publisher, or none of them ever will be. */
+      readonly endTurn: () => void;
+    };
+
+/**
+ * On one connection events are accepted in the order in which they were sent (promise P6). What takes several turns of
+ * the event loop to read, a batch or an encoded body, holds up what came behind it: here for each such connection the
+ * end of the latest turn.
+ */
+const turns = new WeakMap<Socket, Promise<void>>();
+const NO_TURN = () => {};
+
 /** Takes in the body of a request for which there is room. When nobody is there to answer, the reply is left alone. */
 export async function receiveEvents(
   request: FastifyRequest,
   reply: FastifyReply,
   options: EventsRouteOptions,
-  mediaTypes: readonly MediaType[],
-): Promise<ReceivedBody> {
+  { mediaTypes, takesLong }: { readonly mediaTypes: readonly MediaType[]; readonly takesLong: boolean },
+): Promise<ReceivedEvents> {
   const isClosing = options.isClosing();
-  if (isClosing || !request.isCounted) {
+  if (isClosing || request.countedBytes === 0) {
     discardBody(request.raw);
     return { status: 'refused', code: isClosing ? 'shutting-down' : 'buffer-full' };
   }
   const received = await receiveBody(request.raw, options, mediaTypes);
   if (received.status === 'aborted') reply.hijack();
-  return received;
-}
+  if (received.status !== 'received') return received;
 
-/**
- * Connections on which a batch is being read. What came behind it is published after it: on one connection events are
- * accepted in the order in which they were sent (promise P6), and to read a batch takes several turns.
- */
-const reading = new WeakMap<object, Promise<unknown>>();
-
-/** What has to be waited for before events of this request may be published; mostly nothing. */
-export function batchBefore({ raw }: FastifyRequest): Promise<unknown> | undefined {
-  return reading.get(raw.socket);
-}
-
-/**
- * Reads a batch in its turn. Whoever awaits exactly this promise, and publishes in the same turn, goes before all that
- * waits for {@link batchBefore}.
- */
-export function readInTurn<T>({ raw: { socket } }: FastifyRequest, read: () => Promise<T>): Promise<T> {
-  const before = reading.get(socket);
-  const result = before === undefined ? read() : before.then(read);
-  const isOver = result.then(
-    () => {},
-    () => {},
-  );
-  reading.set(socket, isOver);
-  void isOver.then(() => {
-    if (reading.get(socket) === isOver) reading.delete(socket);
+  const { socket } = request.raw;
+  const { hold, coding } = received;
+  const before = turns.get(socket);
+  if (before === undefined && coding === undefined && !takesLong) return { ...received, endTurn: NO_TURN };
+  const { promise: turn, resolve: endTurn } = Promise.withResolvers<void>();
+  turns.set(socket, turn);
+  reply.raw.once('close', endTurn); // whatever happens to the request, those behind it are not held up for ever
+  void turn.then(() => {
+    if (turns.get(socket) === turn) turns.delete(socket);
   });
-  return result;
+  await before;
+  if (coding === undefined || received.bytes.length === 0) return { ...received, endTurn };
+  const bytes = await options.decodeBody(received.bytes, coding, hold);
+  if (typeof bytes !== 'string') return { ...received, bytes, endTurn };
+  hold.close();
+  endTurn();
+  return { status: 'refused', code: bytes };
 }
 
-/** How long the client waits, in milliseconds. The answer says so if it was the client who shortened it. */
-export function followWait(request: FastifyRequest, reply: FastifyReply, publishTimeoutMs: number): number {
+/**
+ * How long the client still waits, in milliseconds: what reading took is part of it (promise P5). The answer says so if
+ * it was the client who shortened it.
+ */
+export function followWait(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { completeAt, publishTimeoutMs }: { readonly completeAt: number; readonly publishTimeoutMs: number },
+): number {
   const waitMs = waitPreferenceMs(request.headers.prefer, publishTimeoutMs);
-  if (waitMs === undefined) return publishTimeoutMs;
-  applied(reply, `wait=${waitMs / 1000}`);
-  return waitMs;
+  if (waitMs !== undefined) applied(reply, `wait=${waitMs / 1000}`);
+  return Math.max(1, completeAt + (waitMs ?? publishTimeoutMs) - performance.now());
 }
 
 /** Whether the client wants to hear only of what is not stored. The answer says so. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
-import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
+import { BufferBudget, REQUEST_BYTES } from '../../src/ingest/buffer-budget.ts';
 import { systemClock as clock } from '../../src/ingest/clock.ts';
 import { DualPublisher } from '../../src/ingest/dual-publisher.ts';
 import { KafkaProducer } from '../../src/ingest/kafka-producer.ts';
@@ -131,10 +131,10 @@ export async function startSubject(options: SubjectOptions): Promise<Subject> {
   }
   return {
     publish(events, settled) {
-      const isCounted = budget.takeRequest();
+      const isCounted = budget.take(REQUEST_BYTES);
       const hold = budget.open();
       const answer = (outcomes: readonly Outcome[]) => {
-        if (isCounted) budget.giveBackRequests(1);
+        if (isCounted) budget.giveBack(REQUEST_BYTES);
         settled(outcomes);
       };
       if (!isCounted || !hold.take(events.reduce((sum, { tail }) => sum + tail.length, 0))) {

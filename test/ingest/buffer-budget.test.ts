@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
+import { BufferBudget, REQUEST_BYTES } from '../../src/ingest/buffer-budget.ts';
 
 const MiB = 1024 * 1024;
 const EVENT_BYTES = 250;
@@ -10,7 +10,7 @@ describe('the buffer', () => {
     const budget = new BufferBudget({ bytesMax: 64 * MiB, eventsMax: 100_000 });
     const accept = (events: number) => {
       const hold = budget.open();
-      assert.ok(budget.takeRequest() && hold.take(events * EVENT_BYTES));
+      assert.ok(budget.take(REQUEST_BYTES) && hold.take(events * EVENT_BYTES));
       for (let count = 0; count < events; count += 1) assert.ok(hold.takeEvent());
     };
     for (let count = 0; count < 11_000; count += 1) accept(1);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
+import { BufferBudget, REQUEST_BYTES } from '../../src/ingest/buffer-budget.ts';
 import { Connections } from '../../src/ingest/connections.ts';
 import { receiveBody } from '../../src/ingest/receive-body.ts';
 import { SocketErrors } from '../../src/ingest/socket-errors.ts';
@@ -22,7 +22,7 @@ describe('a client that is too slow', () => {
   server.on('request', (request, response) => {
     if (connections.began(request, response) === 'unserved') return;
     served += 1;
-    response.once('finish', () => connections.answered(request));
+    response.once('finish', () => connections.answered(request, REQUEST_BYTES));
     void receiveBody(request, { budget, bodyBytesMax: 1_000 }).then((received) => {
       if (received.status === 'received') received.hold.close();
       response.end('code' in received ? received.code : received.status);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
+import { BufferBudget, REQUEST_BYTES } from '../../src/ingest/buffer-budget.ts';
 import { DualPublisher, type PublishableEvent } from '../../src/ingest/dual-publisher.ts';
 import type { Outcome } from '../../src/ingest/outcome.ts';
 import { type Fault, KafkaModel } from './kafka-model.ts';
@@ -171,7 +171,7 @@ export async function simulate(seed: number, coverage: Coverage): Promise<void> 
   }
 
   function publish(batch: readonly { id: string; sourceId: string }[], timeoutMs: number): void {
-    if (!budget.takeRequest()) return; // refused before there is an event
+    if (!budget.take(REQUEST_BYTES)) return; // refused before there is an event
     const hold = budget.open();
     const sent = batch.map(({ id, sourceId }): Sent => {
       const partitionCount = publisher.lanes.partitionCount;
@@ -198,7 +198,7 @@ export async function simulate(seed: number, coverage: Coverage): Promise<void> 
       settled: (outcomes) => {
         assert.ok(!isAnswered, 'P4: a request is answered twice');
         isAnswered = true;
-        budget.giveBackRequests(1);
+        budget.giveBack(REQUEST_BYTES);
         assert.equal(outcomes.length, sent.length);
         for (const [index, each] of sent.entries()) settled(each, outcomes[index] as Outcome);
       },

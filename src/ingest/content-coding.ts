@@ -7,7 +7,7 @@ import {
 } from 'node:zlib';
 import type { ErrorCode } from '../errors.ts';
 import type { Hold } from './buffer-budget.ts';
-import { freeNow, GatheredBytes } from './gathered-bytes.ts';
+import { freeNow } from './gathered-bytes.ts';
 
 /** The largest chunk that is decoded before it is counted. */
 const CHUNK_BYTES = 64 * 1024;
@@ -48,39 +48,37 @@ export type DecodeBody = (body: Buffer, coding: ContentCoding, hold: Hold) => Pr
 
 /**
  * Decodes bodies in threads of Node's pool, one after the other: a decoder keeps up to 16 MiB (the window of Brotli)
- * that nothing counts, so there is one of them and no more.
+ * that nothing counts, so there is one of them and no more, and one room for what it decodes.
  */
 export function bodyDecoder(bodyBytesMax: number): DecodeBody {
+  let room: Buffer | undefined;
   let latest: Promise<unknown> = Promise.resolve();
   return (body, coding, hold) => {
     const since = performance.now();
-    const decoded = latest.then(() =>
-      performance.now() - since > WAIT_MS_MAX ? 'buffer-full' : decode(body, coding, hold, bodyBytesMax),
-    );
+    const decoded = latest.then(() => {
+      if (performance.now() - since > WAIT_MS_MAX) return 'buffer-full';
+      room ??= Buffer.allocUnsafeSlow(bodyBytesMax);
+      return decode(body, coding, hold, room);
+    });
     latest = decoded;
     return decoded;
   };
 }
 
-function decode(
-  body: Buffer,
-  coding: ContentCoding,
-  hold: Hold,
-  bodyBytesMax: number,
-): Promise<Buffer | ErrorCode> {
+function decode(body: Buffer, coding: ContentCoding, hold: Hold, room: Buffer): Promise<Buffer | ErrorCode> {
   return new Promise((resolve) => {
     const decoder = decoders[coding]();
-    const decoded = new GatheredBytes();
+    let length = 0;
     const refuse = (code: ErrorCode) => {
-      decoded.free();
       decoder.destroy();
       resolve(code);
     };
     decoder.on('data', (chunk: Buffer) => {
-      if (decoded.length + chunk.length > bodyBytesMax) return refuse('body-too-large');
+      if (length + chunk.length > room.length) return refuse('body-too-large');
       if (!hold.grow(chunk.length)) return refuse('buffer-full');
-      // The first is kept as it is, and a part would keep the whole of the decoder's buffer.
-      decoded.add(decoded.length === 0 && chunk.length < CHUNK_BYTES ? copyOf(chunk) : chunk);
+      chunk.copy(room, length);
+      length += chunk.length;
+      freeNow(chunk);
     });
     decoder.on('error', () => refuse('malformed-encoding'));
     decoder.on('end', () => {
@@ -89,15 +87,10 @@ function decode(
       hold.giveBack(body.length);
       hold.arrived();
       freeNow(body);
-      resolve(decoded.take());
+      const decoded = Buffer.allocUnsafeSlow(length);
+      room.copy(decoded, 0, 0, length);
+      resolve(decoded);
     });
     decoder.end(body);
   });
-}
-
-/** In memory of its own, not in a piece of Node's pool. */
-function copyOf(chunk: Buffer): Buffer {
-  const copy = Buffer.allocUnsafeSlow(chunk.length);
-  chunk.copy(copy);
-  return copy;
 }

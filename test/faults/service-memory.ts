@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { brotliCompressSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { temporaryFolder } from '../../dev/folders.ts';
 import { freePort } from '../../dev/free-port.ts';
 import { type LocalKafka, startKafka } from '../../dev/local-kafka.ts';
@@ -20,6 +21,8 @@ export interface MemoryLoad {
   readonly bodyBytes: number;
   /** Sends bodies in chunks, so that their length is not announced. */
   readonly isChunked?: boolean;
+  /** `bodyBytes` of spaces in this coding, which make few bytes on the way. */
+  readonly coding?: keyof typeof encoders;
   /** The requests are spread over so long; left out, each connection sends all of its own when it opens. */
   readonly spreadMs?: number;
   /** A line of the headers, as `Prefer: wait=1`. */
@@ -54,6 +57,8 @@ export interface Figures {
   /** Whether the process ended before it was told to. */
   readonly isDead: boolean;
 }
+
+const encoders = { gzip: gzipSync, br: brotliCompressSync, zstd: zstdCompressSync };
 
 const SPARE_BYTES = 48_000_000;
 const SAMPLE_MS = 200;
@@ -261,24 +266,34 @@ const LARGE_BYTES = 1_000_000;
 
 /** The bytes of a request; those of the same load and source are the same ones, as thousands of them are queued. */
 function request(load: MemoryLoad, index: number): Buffer {
-  const { bodyBytes, isChunked = false, header } = load;
+  const { bodyBytes, isChunked = false, coding, header } = load;
   const source = `s${bodyBytes > LARGE_BYTES ? 0 : index % SOURCES}`;
-  const key = `${bodyBytes} ${isChunked} ${header} ${source}`;
+  const key = `${bodyBytes} ${isChunked} ${coding} ${header} ${source}`;
   const known = requests.get(key);
   if (known !== undefined) return known;
-  const start = `{"id":"e1","type":"t","source_type":"user","source_id":"${source}","data":"`;
-  const body = Buffer.from(`${start}${'x'.repeat(Math.max(0, bodyBytes - start.length - 2))}"}`);
-  const framing = isChunked ? 'Transfer-Encoding: chunked' : `Content-Length: ${body.length}`;
-  const head = `POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n${header ? `${header}\r\n` : ''}${framing}\r\n\r\n`;
+  const body = coding ? encoders[coding](Buffer.alloc(bodyBytes, ' ')) : eventOf(bodyBytes, source);
+  const head = [
+    'POST /v1/events HTTP/1.1',
+    'Host: a',
+    'Content-Type: application/json',
+    isChunked ? 'Transfer-Encoding: chunked' : `Content-Length: ${body.length}`,
+    ...(coding ? [`Content-Encoding: ${coding}`] : []),
+    ...(header ? [header] : []),
+  ].join('\r\n');
   const bytes = isChunked
     ? Buffer.concat([
-        Buffer.from(`${head}${body.length.toString(16)}\r\n`),
+        Buffer.from(`${head}\r\n\r\n${body.length.toString(16)}\r\n`),
         body,
         Buffer.from('\r\n0\r\n\r\n'),
       ])
-    : Buffer.concat([Buffer.from(head), body]);
+    : Buffer.concat([Buffer.from(`${head}\r\n\r\n`), body]);
   requests.set(key, bytes);
   return bytes;
+}
+
+function eventOf(bytes: number, source: string): Buffer {
+  const start = `{"id":"e1","type":"t","source_type":"user","source_id":"${source}","data":"`;
+  return Buffer.from(`${start}${'x'.repeat(Math.max(0, bytes - start.length - 2))}"}`);
 }
 
 interface Case {
@@ -296,7 +311,7 @@ const inTime = (figures: Figures) => ({
   'P5: within 15.5 s': figures.longestAnswerMs <= ANSWER_MS_MAX,
 });
 
-const cases: readonly Case[] = [
+const cases: Case[] = [
   {
     name: 'bodies',
     load: { connections: 2_000, requestsEach: 1, bodyBytes: 100_000 },
@@ -363,6 +378,22 @@ const cases: readonly Case[] = [
     holds: (figures) => ({ ...inTime(figures), 'all of them wait': figures.bufferEventsMax >= 11_900 }),
   },
 ];
+
+/** Small on the way, and ten times what a body may be for who decodes it. */
+const BOMB_BYTES = 100_000_000;
+
+for (const coding of ['gzip', 'br', 'zstd'] as const) {
+  cases.push({
+    name: `bombs-${coding}`,
+    load: { connections: 100, requestsEach: 5, bodyBytes: BOMB_BYTES, coding },
+    holds: ({ statuses, grownBytes, bufferBytesMax }) => ({
+      'all are refused, and some for their size':
+        statuses.has(413) && [...statuses.keys()].every((status) => status === 413 || status === 503),
+      'memory grows by what is counted, and no more than is spare':
+        grownBytes <= bufferBytesMax + SPARE_BYTES,
+    }),
+  });
+}
 
 /** Runs the cases with these names, or all, and prints what it finds. Returns how many checks failed. */
 export async function runMemoryCases(

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
 import type { PublishableEvent } from '../../src/ingest/dual-publisher.ts';
 import { readEvent } from '../../src/ingest/event-reader.ts';
 import type { Problem } from '../../src/ingest/problem.ts';
+import { eventText } from '../json-text.ts';
 
 const RECEIVED_AT_MS = Date.parse('2026-11-23T12:00:00.007Z');
 const EVENT_BYTES_MAX = 900_000;
@@ -52,6 +54,26 @@ describe('what is stored', () => {
 
   it('has no white space around it, and keeps all within', () => {
     assert.equal(storedText(accepted(` \r\n\t{\n ${GIVEN}\t} \r\n`)), `{\n ${GIVEN}\t}`);
+  });
+
+  it('is what was sent, however its JSON is spelled', () => {
+    fc.assert(
+      fc.property(
+        eventText((number) => `e${number}`),
+        ({ text, hasId, hasTime }) => {
+          const event = accepted(text);
+          const id = hasId ? '' : `"id":"${event.id}",`;
+          const time = hasTime ? '' : '"time":"2026-11-23T12:00:00.007Z",';
+          assert.equal(storedText(event), `{${id}${time}${text.slice(1)}`);
+          const { id: storedId, time: storedTime, ...stored } = JSON.parse(storedText(event));
+          const { id: sentId, time: sentTime, ...sent } = JSON.parse(text);
+          assert.deepEqual(stored, sent);
+          assert.equal(storedId, sentId ?? event.id);
+          assert.equal(storedTime, sentTime ?? '2026-11-23T12:00:00.007Z');
+        },
+      ),
+      { numRuns: 1_000 },
+    );
   });
 
   const kept = [

@@ -2,15 +2,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { pino } from 'pino';
-import { freePort } from '../../dev/free-port.ts';
 import { type LocalKafka, startKafka } from '../../dev/local-kafka.ts';
 import { type LocalRedis, startRedis } from '../../dev/local-redis.ts';
-import { readConfig } from '../../src/config.ts';
-import { type Server, startServer } from '../../src/ingest/server.ts';
+import type { Server } from '../../src/ingest/server.ts';
+import { startService, until } from './local-service.ts';
 import { readTopic } from './topic-reader.ts';
 
-const log = pino({ level: 'silent' });
+const SETTINGS = { PUBLISH_TIMEOUT_MS: '4000' };
 
 describe('the service on a real Kafka and a real Redis', () => {
   let kafka: LocalKafka;
@@ -21,8 +19,7 @@ describe('the service on a real Kafka and a real Redis', () => {
 
   before(async () => {
     [kafka, redis] = await Promise.all([startKafka(), startRedis()]);
-    server = await serve();
-    await until(async () => (await get('/readyz')).status === 200);
+    server = await startService(kafka, redis, SETTINGS);
     subscriber = new Redis(redis.url, { lazyConnect: true });
     subscriber.on('error', () => {}); // Redis is stopped on purpose below
     subscriber.on('pmessage', (_pattern, channel, message) => heard.push({ channel, message }));
@@ -36,19 +33,6 @@ describe('the service on a real Kafka and a real Redis', () => {
   });
 
   const get = (path: string) => fetch(server.address + path);
-
-  async function serve(settings: NodeJS.ProcessEnv = {}): Promise<Server> {
-    const env = {
-      AUTH_MODE: 'none',
-      KAFKA_BROKERS: kafka.brokers,
-      KAFKA_TOPIC_CREATE: 'true',
-      REDIS_URL: redis.url,
-      PORT: String(await freePort()),
-      PUBLISH_TIMEOUT_MS: '4000',
-      ...settings,
-    };
-    return startServer(readConfig(env), log);
-  }
 
   async function post(body: string | object, headers: Record<string, string> = {}) {
     const startedAt = performance.now();
@@ -263,8 +247,7 @@ describe('the service on a real Kafka and a real Redis', () => {
   });
 
   it('P7: stopping settles what was accepted and counts nothing left', async () => {
-    const other = await serve();
-    await until(async () => (await fetch(`${other.address}/readyz`)).status === 200);
+    const other = await startService(kafka, redis, SETTINGS);
     const pending = Array.from({ length: 20 }, (_, index) =>
       fetch(`${other.address}/v1/events`, {
         method: 'POST',
@@ -306,12 +289,4 @@ interface Answer {
   readonly code?: string;
   readonly retryable?: boolean;
   readonly errors?: readonly { readonly pointer: string }[];
-}
-
-async function until(condition: () => boolean | Promise<boolean>, timeoutMs = 15_000): Promise<void> {
-  const giveUpAt = performance.now() + timeoutMs;
-  while (!(await condition())) {
-    assert.ok(performance.now() < giveUpAt, `still not so after ${timeoutMs} ms: ${condition}`);
-    await delay(25);
-  }
 }

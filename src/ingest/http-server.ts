@@ -79,7 +79,8 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     genReqId: requestId,
     requestTimeout: RECEIVE_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-    connectionTimeout: options.publishTimeoutMs + 5_000,
+    // It closes without an answer, so the limits that give one come before it.
+    connectionTimeout: Math.max(options.publishTimeoutMs, RECEIVE_TIMEOUT_MS) + 5_000,
     return503OnClosing: false,
     routerOptions: { maxParamLength: PARAMETER_LENGTH_MAX },
     http: {

@@ -19,6 +19,7 @@ import { failureLog } from './failure-log.ts';
 import { PathTable } from './path-table.ts';
 import { type AnswerProblem, problemAnswers } from './problem.ts';
 import { discardBody } from './receive-body.ts';
+import { isFaultyHead } from './request-head.ts';
 import { requestId } from './request-id.ts';
 import { SocketErrors } from './socket-errors.ts';
 
@@ -87,7 +88,7 @@ export function httpServer(options: HttpServerOptions): HttpServer {
       headersTimeout: HEADERS_TIMEOUT_MS,
       connectionsCheckingInterval: CHECK_INTERVAL_MS,
       maxHeaderSize: HEADERS_BYTES_MAX,
-      requireHostHeader: false, // Node would answer without a document; see onRequest
+      requireHostHeader: false, // Node would answer without a document; see isFaultyHead
     },
     clientErrorHandler: (error, socket) => socketErrors.answer(error, socket),
     frameworkErrors: (error, request, reply) => {
@@ -137,7 +138,9 @@ export function httpServer(options: HttpServerOptions): HttpServer {
       connections.stopServing(request.raw.socket);
     }
     reply.header('x-request-id', request.id);
-    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
+    if (isFaultyHead(request.raw)) {
+      reply.header('connection', 'close');
+      connections.stopServing(request.raw.socket);
       reply.send(answerProblem(reply, { code: 'bad-request' }));
     } else {
       done();

@@ -138,7 +138,7 @@ function isUtf8OrNoCharset(parameter: string): boolean {
 }
 
 /** Node keeps the first of two headers of some names and drops the other, where a proxy may have kept the other. */
-function isGivenTwice(rawHeaders: readonly string[], name: string): boolean {
+export function isGivenTwice(rawHeaders: readonly string[], name: string): boolean {
   let count = 0;
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const given = rawHeaders[index] as string;

@@ -771,6 +771,12 @@ describe('on a connection', () => {
     ['no HTTP at all', 'hello\r\n\r\n', 400, 'bad-request'],
     ['an unknown method', 'BREW / HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'bad-request'],
     ['no Host', 'GET /livez HTTP/1.1\r\n\r\n', 400, 'bad-request'],
+    ['two Hosts', 'GET /livez HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n', 400, 'bad-request'],
+    ['a Host with a path', 'GET /livez HTTP/1.1\r\nHost: a/b\r\n\r\n', 400, 'bad-request'],
+    ['HTTP/2.0 in a request line', 'GET /livez HTTP/2.0\r\nHost: a\r\n\r\n', 400, 'bad-request'],
+    ['no version', 'GET /livez\r\nHost: a\r\n\r\n', 400, 'bad-request'],
+    ['chunks that are compressed', CHUNKED.replace('chunked', 'gzip, chunked'), 400, 'bad-request'],
+    ['chunks in HTTP/1.0', CHUNKED.replace('HTTP/1.1', 'HTTP/1.0'), 400, 'bad-request'],
     [
       'two lengths',
       'POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',

@@ -16,6 +16,7 @@ import { REQUEST_BYTES } from './buffer-budget.ts';
 import { type ConnectionLimit, limitConnections } from './connection-limit.ts';
 import { Connections, type RequestRoom } from './connections.ts';
 import { failureLog } from './failure-log.ts';
+import { ParameterFault } from './parameter-fault.ts';
 import { PathTable } from './path-table.ts';
 import { type AnswerProblem, problemAnswers } from './problem.ts';
 import { discardBody } from './receive-body.ts';
@@ -117,8 +118,7 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     // A body is judged by its bytes, in its route; the schema on the route is for the specification. Nothing coerces.
     if (httpPart === 'body') return () => true;
     const validator = Compile(schema as TSchema);
-    return (value) =>
-      validator.Check(value) || { error: new ParameterFault(`${httpPart} does not fit its schema`) };
+    return (value) => validator.Check(value) || { error: new ParameterFault(validator.Errors(value)) };
   });
   app.setSerializerCompiler(() => JSON.stringify);
 
@@ -181,6 +181,9 @@ export function httpServer(options: HttpServerOptions): HttpServer {
   app.setErrorHandler<FastifyError>(answerError);
 
   function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    if (error instanceof ParameterFault) {
+      return reply.send(answerProblem(reply, { code: 'invalid-request', errors: error.faults }));
+    }
     const code = codeOf(error);
     if (code === 'internal-error')
       log.error({ err: error, request_id: request.id }, 'a fault of this service');
@@ -195,11 +198,8 @@ export function httpServer(options: HttpServerOptions): HttpServer {
   return { app, answerProblem, countAnswer, isClosing: () => isClosing };
 }
 
-class ParameterFault extends Error {}
-
 /** The code for an error that Fastify raises, or that was thrown and then is a bug. */
 function codeOf(error: FastifyError): ErrorCode {
-  if (error instanceof ParameterFault) return 'invalid-request';
   switch (error.code) {
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return 'unsupported-media-type';

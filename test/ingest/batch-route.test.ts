@@ -20,6 +20,7 @@ interface Answer {
   readonly failed: number;
   readonly results: readonly Record<string, unknown>[];
   readonly code?: string;
+  readonly errors?: readonly { readonly pointer: string }[];
 }
 
 let budget: BufferBudget;
@@ -249,9 +250,16 @@ describe('POST /v1/events/batch', () => {
   });
 
   it('refuses a parameter that it does not know', async () => {
-    for (const query of ['?on_refused=continue', '?on_refuse=abort']) {
+    for (const [query, pointer] of [
+      ['?on_refused=continue', '/on_refused'],
+      ['?on_refuse=abort', ''],
+    ] as const) {
       const { status, answer } = await post(`[${event('a')}]`, { query });
       assert.deepEqual([status, answer.code], [422, 'invalid-request']);
+      assert.deepEqual(
+        answer.errors?.map((fault) => fault.pointer),
+        [pointer],
+      );
     }
     assert.equal(published.length, 0);
   });

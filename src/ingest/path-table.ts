@@ -10,7 +10,8 @@ export class PathTable {
   /** The methods of a path, OPTIONS included; `undefined`: there is nothing at this path. */
   methodsOf(url: string): string[] | undefined {
     if (url === '*') return ['GET', 'HEAD', 'OPTIONS', 'POST']; // the server as a whole (RFC 9110, 9.3.7)
-    const [path = ''] = url.split('?', 1);
+    // A target may name the server too (RFC 9112, 3.2.2).
+    const [path = ''] = url.replace(/^https?:\/\/[^/?]*/i, '').split('?', 1);
     const methods = this.#routes
       .filter((route) => fits(path.split('/'), route.segments))
       .flatMap((r) => r.methods);

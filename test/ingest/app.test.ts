@@ -778,6 +778,12 @@ describe('on a connection', () => {
     ['chunks that are compressed', CHUNKED.replace('chunked', 'gzip, chunked'), 400, 'bad-request'],
     ['chunks in HTTP/1.0', CHUNKED.replace('HTTP/1.1', 'HTTP/1.0'), 400, 'bad-request'],
     [
+      'another method by the absolute form',
+      'GET http://a/v1/events HTTP/1.1\r\nHost: a\r\n\r\n',
+      405,
+      'method-not-allowed',
+    ],
+    [
       'two lengths',
       'POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',
       400,

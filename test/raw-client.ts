@@ -49,11 +49,14 @@ export class RawClient {
     this.#socket.resetAndDestroy();
   }
 
-  /** The next final answer; `undefined`: the connection was closed, or went silent for `patienceMs`. */
-  async answer(patienceMs = 3_000): Promise<RawAnswer | undefined> {
+  /**
+   * The next final answer; `undefined`: the connection was closed, or went silent for `patienceMs`. `isToHead`: it has
+   * no body, whatever length it states.
+   */
+  async answer(patienceMs = 3_000, isToHead = false): Promise<RawAnswer | undefined> {
     const deadline = performance.now() + patienceMs;
     for (;;) {
-      const answer = this.#take();
+      const answer = this.#take(isToHead);
       if (answer !== undefined) return answer;
       const leftMs = deadline - performance.now();
       if (this.#socket.readableEnded || this.#socket.destroyed || leftMs <= 0) return undefined;
@@ -74,18 +77,18 @@ export class RawClient {
     return performance.now() - startedAt < patienceMs && this.#received === '';
   }
 
-  #take(): RawAnswer | undefined {
+  #take(isToHead: boolean): RawAnswer | undefined {
     const headEnd = this.#received.indexOf('\r\n\r\n');
     if (headEnd < 0) return undefined;
     const [statusLine = '', ...lines] = this.#received.slice(0, headEnd).split('\r\n');
     const headers = new Map(
       lines.map((line) => [line.split(':')[0]?.toLowerCase() ?? '', line.slice(line.indexOf(':') + 2)]),
     );
-    const end = headEnd + 4 + Number(headers.get('content-length') ?? 0);
+    const end = headEnd + 4 + (isToHead ? 0 : Number(headers.get('content-length') ?? 0));
     if (this.#received.length < end) return undefined;
     const body = this.#received.slice(headEnd + 4, end);
     this.#received = this.#received.slice(end);
     const status = Number(statusLine.split(' ')[1]);
-    return status === 100 ? this.#take() : { status, headers, body };
+    return status === 100 ? this.#take(isToHead) : { status, headers, body };
   }
 }

@@ -25,8 +25,8 @@ export const errors = {
   'malformed-json': row(
     400,
     false,
-    'The body is not JSON',
-    'The body could not be read as JSON (RFC 8259). Nothing was stored. Correct the text and send it again.',
+    'The body is not the JSON that is expected',
+    'The body could not be read as JSON (RFC 8259), or is a batch that is no array. Nothing was stored. Correct the text and send it again.',
   ),
   'json-too-deep': row(
     400,

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { zstdDecompressSync } from 'node:zlib';
-import kafkajs, { type Kafka } from 'kafkajs';
+import kafkajs, { type Admin, type Kafka } from 'kafkajs';
 
 const { CompressionCodecs, CompressionTypes, Kafka: KafkaClient, logLevel } = kafkajs;
 
@@ -27,7 +28,7 @@ export async function readTopic(brokers: string, topic: string): Promise<StoredR
   const kafka = quietKafka(brokers);
   const admin = kafka.admin();
   await admin.connect();
-  const ends = (await admin.fetchTopicOffsets(topic)).map(({ partition, high }) => ({
+  const ends = (await offsetsOf(admin, topic)).map(({ partition, high }) => ({
     partition,
     end: Number(high),
   }));
@@ -57,4 +58,15 @@ export async function readTopic(brokers: string, topic: string): Promise<StoredR
   await promise;
   await consumer.disconnect();
   return records;
+}
+
+/** Asked again for a while: a topic that was just created may not have all its leaders yet. */
+async function offsetsOf(admin: Admin, topic: string, attempts = 20): ReturnType<Admin['fetchTopicOffsets']> {
+  try {
+    return await admin.fetchTopicOffsets(topic);
+  } catch (error) {
+    if (attempts === 1) throw error;
+    await delay(100);
+    return offsetsOf(admin, topic, attempts - 1);
+  }
 }

@@ -45,6 +45,7 @@ export const headCases: readonly RawCase[] = [
   notAllowed('POST', '/openapi.json', PAGE),
   notAllowed('PUT', '/problems/not-found', PAGE),
   notAllowed('GET', 'http://a/v1/events', EVENTS),
+  notAllowed('GET', '/v1/%65vents', EVENTS),
   refused(
     'a tunnel',
     request(['CONNECT a:443 HTTP/1.1', HOST, NOTE], post(event())),

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { asyncapiYaml } from './asyncapi.ts';
 import { openapiYaml } from './openapi.ts';
 import { envExample, settingsTable } from './settings-documents.ts';
 
@@ -14,6 +15,7 @@ export async function generatedDocuments(): Promise<ReadonlyMap<string, string>>
     ['.env.example', envExample()],
     ['README.md', withSettings(readme)],
     ['openapi/openapi.yaml', await openapiYaml()],
+    ['openapi/asyncapi.yaml', asyncapiYaml()],
   ]);
 }
 

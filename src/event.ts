@@ -46,6 +46,16 @@ export const EventId = Type.String({
   examples: ['0198f3a2-6c1e-7b52-9d0e-3f1f6f1f9a01'],
 });
 
+const EventTime = Type.Refine(
+  Type.String({
+    description: `When it happened: ${rules.time}. Absent: the time of receipt.`,
+    maxLength: TIME_LENGTH_MAX,
+    pattern: TIME_PATTERN,
+    examples: ['2026-11-23T12:00:00.000Z'],
+  }),
+  isCalendarDate,
+);
+
 export const EventInput = Type.Object(
   {
     id: Type.Optional(EventId),
@@ -70,17 +80,7 @@ export const EventInput = Type.Object(
       pattern: NAME_PATTERN,
       examples: ['octocat'],
     }),
-    time: Type.Optional(
-      Type.Refine(
-        Type.String({
-          description: `When it happened: ${rules.time}. Absent: the time of receipt.`,
-          maxLength: TIME_LENGTH_MAX,
-          pattern: TIME_PATTERN,
-          examples: ['2026-11-23T12:00:00.000Z'],
-        }),
-        isCalendarDate,
-      ),
-    ),
+    time: Type.Optional(EventTime),
     data: Type.Optional(
       Type.Unknown({
         description: `Any JSON, nested to depth ${DATA_DEPTH_MAX} at most, stored byte for byte as sent. No object in it may hold a member named \`__proto__\`, or the same member twice.`,
@@ -103,6 +103,15 @@ export const EventInput = Type.Object(
   },
 );
 export type EventInput = Static<typeof EventInput>;
+
+/** An event as it is stored, for documents: what was sent, with the id and the time that the service assigned. */
+export const StoredEvent = Type.Object(
+  { ...EventInput.properties, id: EventId, time: EventTime },
+  {
+    description:
+      'An event as it is stored. Ignore members that you do not know: later versions may add some.',
+  },
+);
 
 /** One fault of a value: where it is (a JSON pointer, RFC 6901), and the rule it breaks; never what was sent. */
 export interface Fault {

@@ -14,12 +14,39 @@ export interface FetchOptions {
   readonly folder: string;
   /** As it is called on the terminal: `Kafka 4.1.0`. */
   readonly name: string;
-  /** Maven's arguments that fill the given folder. */
-  readonly mavenArgs: (folder: string) => readonly string[];
+  /** As it is called on the terminal: `Maven Central`. */
+  readonly from: string;
+  /** The program's arguments that fill the given folder, or several such commands, one after the other. */
+  readonly commands: (folder: string) => readonly Command[];
   readonly progress: Progress;
 }
 
-/** Has Maven fill a folder once. Processes that want the same folder at the same time wait for the first. */
+/** A program and its arguments. */
+export type Command = readonly [program: string, ...args: string[]];
+
+/** Has Maven fill a folder once. */
+export async function fetchByMaven(
+  options: Omit<FetchOptions, 'from' | 'commands'> & {
+    readonly mavenArgs: (folder: string) => readonly string[];
+  },
+): Promise<void> {
+  const { name, mavenArgs } = options;
+  await fetchFolder({
+    ...options,
+    from: 'Maven Central',
+    commands: (folder) => {
+      const maven = findOnPath('mvn');
+      if (maven === undefined) {
+        throw new MissingProgramError(
+          `${name} has to be fetched, and Maven (mvn) is not on the PATH: install Maven`,
+        );
+      }
+      return [[maven, ...mavenArgs(folder)]];
+    },
+  });
+}
+
+/** Has programs fill a folder once. Processes that want the same folder at the same time wait for the first. */
 export async function fetchFolder(options: FetchOptions): Promise<void> {
   const { folder, name, progress } = options;
   if (existsSync(folder)) return;
@@ -31,26 +58,27 @@ export async function fetchFolder(options: FetchOptions): Promise<void> {
   }
 }
 
-async function fetchLocked({ folder, name, mavenArgs, progress }: FetchOptions): Promise<void> {
-  const maven = findOnPath('mvn');
-  if (maven === undefined) {
-    throw new MissingProgramError(
-      `${name} has to be fetched, and Maven (mvn) is not on the PATH: install Maven`,
-    );
-  }
+async function fetchLocked({ folder, name, from, commands, progress }: FetchOptions): Promise<void> {
   const unfinished = `${folder}.unfinished`;
   const logFile = `${folder}.fetch.log`;
+  const toRun = commands(unfinished);
   rmSync(unfinished, { recursive: true, force: true });
   rmSync(logFile, { force: true });
   mkdirSync(unfinished, { recursive: true });
-  progress(`${name}: fetching from Maven Central, once for this clone`);
+  progress(`${name}: fetching from ${from}, once for this clone`);
   const startedAt = performance.now();
   const stopReporting = reportElapsed(progress, `${name}: fetching`);
-  const child = startChild({ command: maven, args: mavenArgs(unfinished), output: { logFile } });
-  const { code } = await child.exit;
-  stopReporting();
-  if (code !== 0)
-    throw new StartError(`${name} could not be fetched from Maven Central; Maven's words: ${logFile}`);
+  try {
+    for (const [command, ...args] of toRun) {
+      const { code } = await startChild({ command, args, output: { logFile } }).exit;
+      if (code === 0) continue;
+      throw new StartError(
+        `${name} could not be fetched from ${from}; what ${basename(command)} said: ${logFile}`,
+      );
+    }
+  } finally {
+    stopReporting();
+  }
   renameSync(unfinished, folder);
   rmSync(logFile, { force: true });
   progress(

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { fetchFolder } from './fetched-folder.ts';
+import { fetchByMaven } from './fetched-folder.ts';
 import { LOCAL_FOLDER } from './folders.ts';
 import { findOnPath, isExecutable } from './on-path.ts';
 import type { Progress } from './progress.ts';
@@ -26,7 +26,7 @@ export interface KafkaJars {
 export async function kafkaJars(progress: Progress): Promise<KafkaJars> {
   const java = await findJava();
   const folder = join(LOCAL_FOLDER, `kafka-${KAFKA_VERSION}`, 'libs');
-  await fetchFolder({
+  await fetchByMaven({
     folder,
     name: `Kafka ${KAFKA_VERSION}`,
     progress,

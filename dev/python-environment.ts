@@ -7,9 +7,7 @@ import { fetchFolder } from './fetched-folder.ts';
 import { LOCAL_FOLDER } from './folders.ts';
 import { findOnPath } from './on-path.ts';
 import type { Progress } from './progress.ts';
-import { MissingProgramError, StartError } from './start-error.ts';
-
-/** A Python with the packages that the examples in docs/ import: `node dev/python-environment.ts` fetches it. */
+import { MissingProgramError } from './start-error.ts';
 
 const REQUIREMENTS = join(import.meta.dirname, 'python', 'requirements.txt');
 
@@ -68,15 +66,5 @@ async function probe(python: string): Promise<string | undefined> {
     return stdout.trim();
   } catch {
     return undefined;
-  }
-}
-
-if (import.meta.main) {
-  try {
-    console.log(`python: ${await pythonWithPackages((line) => console.log(`python: ${line}`))}`);
-  } catch (error) {
-    if (!(error instanceof StartError)) throw error;
-    console.error(`python: ${error.message}`);
-    process.exitCode = 1;
   }
 }

@@ -22,7 +22,7 @@ describe('the consumers that docs/consuming.md shows', { concurrency: true }, ()
     python = await pythonWithPackages(() => {});
     service = await startLocalService({ KAFKA_COMPRESSION: 'zstd', REDIS_AGGREGATE_CHANNELS: 'true' });
   });
-  after(() => service.close());
+  after(() => service?.close());
 
   /** Posts events and returns their records, as another consumer reads them. */
   async function post(...events: readonly object[]): Promise<StoredRecord[]> {

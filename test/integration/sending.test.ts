@@ -30,7 +30,7 @@ describe('the senders that the documents show', { concurrency: true }, () => {
     await goCompiler(() => {});
     service = await startLocalService();
   });
-  after(() => service.close());
+  after(() => service?.close());
 
   for (const [name, command] of senders) {
     const send = async (url: string, id: string) =>

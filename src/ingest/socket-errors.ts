@@ -81,7 +81,7 @@ export class SocketErrors {
     const { status } = errorRow(code);
     const requestId = newRequestId();
     const body = problemText({ code }, requestId);
-    const all = { ...headers(code, body), ...more };
+    const all = { 'x-request-id': requestId, ...headers(code, body), ...more };
     const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
     if (socket.writable)
       socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);

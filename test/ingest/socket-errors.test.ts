@@ -44,7 +44,9 @@ describe('a client that is too slow', () => {
       client.write(text);
       const answer = await client.answer();
       assert.equal(answer?.status, 408);
-      assert.equal(JSON.parse(answer?.body ?? '').code, 'request-timeout');
+      const { code, request_id } = JSON.parse(answer?.body ?? '');
+      assert.equal(code, 'request-timeout');
+      assert.equal(answer?.headers.get('x-request-id'), request_id);
       assert.ok(await client.isClosed());
     });
   }

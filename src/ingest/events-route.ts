@@ -6,7 +6,12 @@ import { readEvent } from './event-reader.ts';
 import { freeNow } from './gathered-bytes.ts';
 import type { Outcome } from './outcome.ts';
 import { type EventsRouteOptions, followWait, receiveEvents } from './receive-events.ts';
-import { problemResponses, REQUEST_ID_HEADER, REQUEST_ID_PARAMETER } from './specification.ts';
+import {
+  CONTENT_ENCODING_PARAMETER,
+  limitText,
+  problemResponses,
+  REQUEST_ID_PARAMETER,
+} from './specification.ts';
 
 /** `POST /v1/events`: one event, answered when it is settled (promises P1 and P4). */
 export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions): void {
@@ -72,53 +77,83 @@ const schema = {
   summary: 'Store one event',
   description: [
     'Answers 201 when Kafka has acknowledged the event with acks=all, and never before. The record holds the bytes of the request, with `id` and `time` added where they are absent.',
-    'The body, UTF-8 without a byte order mark, may have BODY_MAX_BYTES (10485760 unless configured), and the event as it is stored EVENT_MAX_BYTES (900000 unless configured or the topic allows less).',
+    `The body is JSON (RFC 8259), UTF-8 without a byte order mark. It may have ${limitText('BODY_MAX_BYTES')}, and the event as it is stored ${limitText('EVENT_MAX_BYTES')}; less where the topic allows less.`,
+    `The answer comes within ${limitText('PUBLISH_TIMEOUT_MS')} and half a second after the body is complete.`,
   ].join('\n\n'),
   headers: Type.Object({
     ...REQUEST_ID_PARAMETER,
+    ...CONTENT_ENCODING_PARAMETER,
     prefer: Type.Optional(
       Type.String({
         description:
-          '`wait=N`: wait N whole seconds at most, from 1; the answer then is one about an event that is not stored, or not known to be (RFC 7240). More than PUBLISH_TIMEOUT_MS (15000 unless configured) has no effect.',
+          '`wait=N`: wait N whole seconds at most, from 1; the answer then is one about an event that is not stored, or not known to be (RFC 7240). More than PUBLISH_TIMEOUT_MS has no effect, as has what is not understood.',
         examples: ['wait=5'],
       }),
     ),
   }),
-  body: { $ref: 'Event#' },
+  body: { content: { 'application/json': { schema: { $ref: 'Event#' } } } },
+  'x-request-examples': {
+    'application/json': {
+      'required-only': {
+        summary: 'What is required',
+        value: { type: 'repo.starred', source_type: 'user', source_id: 'octocat' },
+      },
+      everything: {
+        summary: 'Everything',
+        value: {
+          id: '0198f3a2-6c1e-7b52-9d0e-3f1f6f1f9a01',
+          type: 'push',
+          source_type: 'repo',
+          source_id: 'octocat/hello-world',
+          time: '2026-11-23T12:00:00.000Z',
+          data: { ref: 'refs/heads/main', commits: 3 },
+        },
+      },
+    },
+  },
   response: {
     201: {
       description: 'The event is stored: every in-sync replica has it.',
-      headers: {
-        ...REQUEST_ID_HEADER,
-        'preference-applied': { type: 'string', description: '`wait=N`, when Prefer shortened the wait.' },
+      headers: { 'Preference-Applied': {} },
+      content: {
+        'application/json': {
+          schema: Stored,
+          examples: {
+            stored: {
+              value: {
+                id: '0198f3a2-6c1e-7b52-9d0e-3f1f6f1f9a01',
+                status: 'stored',
+                partition: 3,
+                offset: 1842,
+              },
+            },
+          },
+        },
       },
-      content: { 'application/json': { schema: Stored } },
     },
-    ...problemResponses([
-      'malformed-json',
-      'json-too-deep',
-      'duplicate-key',
-      'forbidden-key',
-      'invalid-utf8',
-      'malformed-encoding',
-      'empty-body',
-      'bad-request',
-      'request-timeout',
-      'body-too-large',
-      'event-too-large',
-      'unsupported-media-type',
-      'unsupported-encoding',
-      'invalid-event',
-      'headers-too-large',
-      'internal-error',
-      'buffer-full',
-      'too-many-connections',
-      'kafka-unavailable',
-      'topic-missing',
-      'topic-forbidden',
-      'kafka-refused',
-      'shutting-down',
-      'outcome-unknown',
-    ]),
+    ...problemResponses(
+      [
+        'malformed-json',
+        'json-too-deep',
+        'duplicate-key',
+        'forbidden-key',
+        'invalid-utf8',
+        'malformed-encoding',
+        'empty-body',
+        'body-too-large',
+        'event-too-large',
+        'unsupported-media-type',
+        'unsupported-encoding',
+        'invalid-event',
+        'buffer-full',
+        'kafka-unavailable',
+        'topic-missing',
+        'topic-forbidden',
+        'kafka-refused',
+        'shutting-down',
+        'outcome-unknown',
+      ],
+      [413, 503, 504],
+    ),
   },
 };

@@ -25,13 +25,13 @@ import { requestId } from './request-id.ts';
 import { SocketErrors } from './socket-errors.ts';
 
 /** Receiving is limited apart from publishing: a request may wait for Kafka longer than it may take to arrive. */
-const HEADERS_TIMEOUT_MS = 5_000;
-const RECEIVE_TIMEOUT_MS = 12_000;
+export const HEADERS_TIMEOUT_MS = 5_000;
+export const RECEIVE_TIMEOUT_MS = 12_000;
 const CHECK_INTERVAL_MS = 500;
 /** Longer than load balancers keep an idle connection, so that it is never this side that closes first. */
-const KEEP_ALIVE_TIMEOUT_MS = 75_000;
-const HEADERS_BYTES_MAX = 16 * 1024;
-const PARAMETER_LENGTH_MAX = 200;
+export const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+export const HEADERS_BYTES_MAX = 16 * 1024;
+export const PARAMETER_LENGTH_MAX = 200;
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
 export interface HttpServerOptions extends ConnectionLimit {
@@ -115,8 +115,9 @@ export function httpServer(options: HttpServerOptions): HttpServer {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(['application/json', '*'], (_request, _body, done) => done(null));
   app.setValidatorCompiler(({ schema, httpPart }) => {
-    // A body is judged by its bytes, in its route; the schema on the route is for the specification. Nothing coerces.
-    if (httpPart === 'body') return () => true;
+    // Only the query is judged here, and nothing coerces. A body is judged by its bytes, in its route; a path that does
+    // not fit leads to nothing; and a header has an answer of its own, or is ignored.
+    if (httpPart !== 'querystring') return () => true;
     const validator = Compile(schema as TSchema);
     return (value) => validator.Check(value) || { error: new ParameterFault(validator.Errors(value)) };
   });

@@ -4,9 +4,10 @@ import Type from 'typebox';
 import { type ErrorCode, errorRow, errors } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
 import type { KafkaReadiness } from './availability.ts';
+import { PARAMETER_LENGTH_MAX } from './http-server.ts';
 import type { AnswerProblem } from './problem.ts';
 import type { RedisState } from './redis-connection.ts';
-import { problemResponses, REQUEST_ID_HEADER } from './specification.ts';
+import { problemResponses } from './specification.ts';
 
 export interface ProbeOptions {
   /** The state of each dependency, in its own words. */
@@ -46,15 +47,15 @@ export function problemPages(app: FastifyInstance, answerProblem: AnswerProblem)
     (request, reply) => {
       const { code } = request.params;
       if (!Object.hasOwn(errors, code)) return reply.send(answerProblem(reply, { code: 'not-found' }));
-      const { title, status, retryable, explanation } = errorRow(code as ErrorCode);
-      const advice = retryable
-        ? 'Sending it again can succeed.'
-        : 'Sending it again unchanged cannot succeed.';
-      return reply
-        .type('text/plain; charset=utf-8')
-        .send(`${code}: ${title}\n\nHTTP status ${status}. ${advice}\n\n${explanation}\n`);
+      return reply.type('text/plain; charset=utf-8').send(pageText(code as ErrorCode));
     },
   );
+}
+
+function pageText(code: ErrorCode): string {
+  const { title, status, retryable, explanation } = errorRow(code);
+  const advice = retryable ? 'Sending it again can succeed.' : 'Sending it again unchanged cannot succeed.';
+  return `${code}: ${title}\n\nHTTP status ${status}. ${advice}\n\n${explanation}\n`;
 }
 
 /** What operators and developers read: metrics, the specification and a page to browse it. */
@@ -90,57 +91,71 @@ const livezSchema = {
   response: {
     200: {
       description: 'It can.',
-      headers: REQUEST_ID_HEADER,
       content: {
         'application/json': {
-          schema: Type.Object({ status: Type.Literal('alive') }, { examples: [{ status: 'alive' }] }),
+          schema: Type.Object({ status: Type.Literal('alive') }),
+          examples: { alive: { value: { status: 'alive' } } },
         },
       },
     },
+    ...problemResponses([]),
   },
 };
 
-const readinessContent = (status: string, kafka: KafkaReadiness, redis: RedisState) => ({
+const readinessContent = (
+  statuses: readonly string[],
+  examples: Record<string, { kafka: KafkaReadiness; redis: RedisState }>,
+) => ({
   'application/json': {
-    schema: Type.Object(
-      {
-        status: Type.Enum(['ready', 'degraded', 'unavailable', 'leaving']),
-        dependencies: Type.Optional(
-          Type.Object(
-            {
-              kafka: Type.Enum([
-                'connecting',
-                'available',
-                'degraded',
-                'unavailable',
-              ] satisfies KafkaReadiness[]),
-              redis: Type.Enum(['connecting', 'up', 'down', 'closed'] satisfies RedisState[]),
-            },
-            { description: 'Shown on the management port only, where there is one.' },
-          ),
+    schema: Type.Object({
+      status: Type.Enum([...statuses]),
+      dependencies: Type.Optional(
+        Type.Object(
+          {
+            kafka: Type.Enum([
+              'connecting',
+              'available',
+              'degraded',
+              'unavailable',
+            ] satisfies KafkaReadiness[]),
+            redis: Type.Enum(['connecting', 'up', 'down', 'closed'] satisfies RedisState[]),
+          },
+          { description: 'Shown on the management port only, where there is one.' },
         ),
-      },
-      { examples: [{ status, dependencies: { kafka, redis } }] },
+      ),
+    }),
+    examples: Object.fromEntries(
+      Object.entries(examples).map(([status, dependencies]) => [status, { value: { status, dependencies } }]),
     ),
   },
 });
+
+const unready = problemResponses([])[503];
 
 const readyzSchema = {
   operationId: 'getReadiness',
   tags: ['probes'],
   summary: 'Whether events can be stored now',
   response: {
+    ...problemResponses([]),
     200: {
       description:
         'They can: `ready`, or `degraded` while subscribers on Redis are not told, or some partitions take no events.',
-      headers: REQUEST_ID_HEADER,
-      content: readinessContent('degraded', 'available', 'down'),
+      content: readinessContent(['ready', 'degraded'], {
+        ready: { kafka: 'available', redis: 'up' },
+        degraded: { kafka: 'available', redis: 'down' },
+      }),
     },
     503: {
-      description:
-        'They cannot: `unavailable` before the first contact with Kafka and while Kafka takes nothing, `leaving` when the instance is about to stop.',
-      headers: REQUEST_ID_HEADER,
-      content: readinessContent('unavailable', 'unavailable', 'up'),
+      description: `They cannot: \`unavailable\` before the first contact with Kafka and while Kafka takes nothing, \`leaving\` when the instance is about to stop. ${unready?.description}`,
+      headers: { 'Retry-After': { isOptional: true } },
+      content: {
+        ...readinessContent(['unavailable', 'leaving'], {
+          unavailable: { kafka: 'unavailable', redis: 'up' },
+          leaving: { kafka: 'available', redis: 'up' },
+        }),
+        ...unready?.content,
+      },
     },
   },
 };
@@ -150,17 +165,20 @@ const problemPageSchema = {
   tags: ['problems'],
   summary: 'Explain a problem code',
   params: Type.Object({
-    code: Type.String({
-      description: 'The code of a problem.',
-      maxLength: 200,
+    code: Type.Enum(Object.keys(errors), {
+      description: `The code of a problem. A text of more than ${PARAMETER_LENGTH_MAX} characters is refused as too long, any other is not found.`,
       examples: ['kafka-unavailable'],
     }),
   }),
   response: {
     200: {
       description: 'The explanation, as text.',
-      headers: REQUEST_ID_HEADER,
-      content: { 'text/plain': { schema: Type.String() } },
+      content: {
+        'text/plain': {
+          schema: Type.String(),
+          examples: { 'kafka-unavailable': { value: pageText('kafka-unavailable') } },
+        },
+      },
     },
     ...problemResponses(['not-found', 'uri-too-long']),
   },

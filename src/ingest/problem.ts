@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import Type from 'typebox';
 import { type ErrorCode, errorRow, errors } from '../errors.ts';
-import type { Fault } from '../event.ts';
+import { eventFaults, type Fault } from '../event.ts';
 import { CONTENT_CODINGS } from './content-coding.ts';
 
 /** What goes into an answer other than success, beside its row in the table of codes. Never what was sent. */
@@ -15,10 +15,17 @@ export interface Problem {
 export const PROBLEM_CONTENT_TYPE = 'application/problem+json';
 
 const codes = Object.keys(errors) as ErrorCode[];
+const EXAMPLE_REQUEST_ID = 'k3x9q2-1f';
+const EXAMPLE_EVENT = {
+  id: '0198f3a2-6c1e-7b52-9d0e-3f1f6f1f9a01',
+  type: 'repo.starred',
+  source_type: 'User',
+  source_id: 'octocat',
+};
 
 export const ProblemDocument = Type.Object(
   {
-    type: Type.String({ format: 'uri-reference', description: 'A page that explains the code.' }),
+    type: Type.String({ pattern: '^/problems/[a-z0-9-]+$', description: 'A page that explains the code.' }),
     title: Type.String({ description: 'A summary that is the same for every problem of this code.' }),
     status: Type.Integer({ minimum: 400, maximum: 599, description: 'The HTTP status.' }),
     detail: Type.String({ description: 'What it means and what to do next.' }),
@@ -26,33 +33,27 @@ export const ProblemDocument = Type.Object(
     retryable: Type.Boolean({
       description: 'Whether sending the same again, with the same id, can succeed.',
     }),
-    request_id: Type.String({ description: 'Names the request in the log; also the header X-Request-Id.' }),
-    id: Type.Optional(Type.String({ description: 'The id of the event, when it is known.' })),
+    request_id: Type.String({
+      pattern: '^[A-Za-z0-9_.:-]{1,64}$',
+      description: 'Names the request in the log; also the header X-Request-Id.',
+    }),
+    id: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 128, description: 'The id of the event, when it is known.' }),
+    ),
     errors: Type.Optional(
       Type.Array(
         Type.Object({
           pointer: Type.String({ description: 'Where the fault is (JSON pointer, RFC 6901).' }),
           detail: Type.String({ description: 'The rule that is broken.' }),
         }),
-        { description: 'All faults of what was sent.' },
+        { minItems: 1, description: 'All faults of what was sent.' },
       ),
     ),
   },
   {
     $id: 'Problem',
     description: 'An error (RFC 9457).',
-    examples: [
-      {
-        type: '/problems/kafka-unavailable',
-        title: errors['kafka-unavailable'].title,
-        status: errors['kafka-unavailable'].status,
-        detail: errors['kafka-unavailable'].explanation,
-        code: 'kafka-unavailable',
-        retryable: true,
-        request_id: 'k3x9q2-1f',
-        id: '0198f3a2-6c1e-7b52-9d0e-3f1f6f1f9a01',
-      },
-    ],
+    examples: [exampleOf('kafka-unavailable')],
   },
 );
 
@@ -70,6 +71,37 @@ export function problemText({ code, id, errors: faults }: Problem, requestId: st
     id,
     errors: faults,
   });
+}
+
+/** An example of the document for each code, with its title: for the specification. */
+export function problemExample(code: ErrorCode): { readonly summary: string; readonly value: object } {
+  return { summary: errorRow(code).title, value: exampleOf(code) };
+}
+
+function exampleOf(code: ErrorCode): object {
+  return JSON.parse(problemText({ code, ...exampleParts(code) }, EXAMPLE_REQUEST_ID));
+}
+
+/** What is known only where one event was read, or one parameter judged. */
+function exampleParts(code: ErrorCode): Omit<Problem, 'code'> {
+  const { id } = EXAMPLE_EVENT;
+  switch (code) {
+    case 'invalid-event':
+      return { id, errors: eventFaults(EXAMPLE_EVENT) };
+    case 'invalid-request':
+      return {
+        errors: [{ pointer: '/on_refused', detail: 'must be equal to one of the allowed values' }],
+      };
+    case 'event-too-large':
+    case 'kafka-unavailable':
+    case 'topic-missing':
+    case 'topic-forbidden':
+    case 'kafka-refused':
+    case 'outcome-unknown':
+      return { id };
+    default:
+      return {};
+  }
 }
 
 /**

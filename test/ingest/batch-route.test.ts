@@ -249,17 +249,23 @@ describe('POST /v1/events/batch', () => {
     assert.equal(whole.status, 200);
   });
 
-  it('refuses a parameter that it does not know', async () => {
-    for (const [query, pointer] of [
-      ['?on_refused=continue', '/on_refused'],
-      ['?on_refuse=abort', ''],
+  it('refuses a parameter that it does not know, points at the fault, and repeats nothing of it', async () => {
+    for (const [query, ...pointers] of [
+      ['?on_refused=SECRET', '/on_refused'],
+      ['?on_refused=', '/on_refused'],
+      ['?on_refused=abort&on_refused=abort', '/on_refused'],
+      ['?SECRET=abort', ''],
+      ['?__proto__=SECRET', ''],
+      ['?on_refused=SECRET&SECRET', '', '/on_refused'],
     ] as const) {
       const { status, answer } = await post(`[${event('a')}]`, { query });
-      assert.deepEqual([status, answer.code], [422, 'invalid-request']);
+      assert.deepEqual([status, answer.code], [422, 'invalid-request'], query);
       assert.deepEqual(
         answer.errors?.map((fault) => fault.pointer),
-        [pointer],
+        pointers,
+        query,
       );
+      assert.ok(!JSON.stringify(answer).includes('SECRET'));
     }
     assert.equal(published.length, 0);
   });

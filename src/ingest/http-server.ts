@@ -143,6 +143,9 @@ export function httpServer(options: HttpServerOptions): HttpServer {
       reply.header('connection', 'close');
       connections.stopServing(request.raw.socket);
       reply.send(answerProblem(reply, { code: 'bad-request' }));
+    } else if (request.is404) {
+      // Now, because Fastify would first judge the Content-Type of what nobody is going to read.
+      answerUnrouted(request, reply);
     } else {
       done();
     }
@@ -168,7 +171,11 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     done();
   });
 
-  app.setNotFoundHandler((request, reply) => {
+  // A route may find nothing at a path of its own.
+  app.setNotFoundHandler(answerUnrouted);
+  app.setErrorHandler<FastifyError>(answerError);
+
+  function answerUnrouted(request: FastifyRequest, reply: FastifyReply): FastifyReply {
     discardBody(request.raw);
     const methods = paths.methodsOf(request.url);
     if (methods === undefined) return reply.send(answerProblem(reply, { code: 'not-found' }));
@@ -178,8 +185,7 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     return reply
       .header('allow', methods.join(', '))
       .send(answerProblem(reply, { code: 'method-not-allowed' }));
-  });
-  app.setErrorHandler<FastifyError>(answerError);
+  }
 
   function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
     if (error instanceof ParameterFault) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { METHODS } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -391,6 +392,21 @@ describe('every answer', () => {
       assert.equal(response.headers.allow, allow, `${method} ${url}`);
       if (method !== 'HEAD') assert.equal(response.json().code, 'method-not-allowed');
     }
+  });
+
+  it('is that for every method, whatever is said of its body', async () => {
+    const client = await RawClient.connect(await listen());
+    const others = METHODS.filter((method) => !['OPTIONS', 'POST', 'HEAD', 'CONNECT'].includes(method));
+    assert.ok(others.includes('QUERY') && others.length > 30);
+    for (const method of others) {
+      for (const headers of ['', 'Content-Type: ;;\r\n', 'Content-Type: application/json\r\n']) {
+        client.write(`${method} /v1/events HTTP/1.1\r\nHost: a\r\n${headers}Content-Length: 2\r\n\r\n{}`);
+        const answer = await client.answer();
+        assert.deepEqual([answer?.status, answer?.headers.get('allow')], [405, 'OPTIONS, POST'], method);
+      }
+    }
+    assert.equal(published.length, 0);
+    client.destroy();
   });
 
   it('to OPTIONS lists the methods', async () => {

@@ -38,7 +38,7 @@ export const specification: FastifyDynamicSwaggerOptions = {
       version,
       description: [
         'Takes events over HTTP, makes each one durable in Kafka before it says so, and tells Redis subscribers about it at once. Every answer is the truth about what Kafka holds.',
-        `For every request: its first line and headers together may have ${HEADERS_BYTES_MAX} bytes (431) and ${seconds(HEADERS_TIMEOUT_MS)} to arrive, the whole of it ${seconds(RECEIVE_TIMEOUT_MS)} (408). A path answers the methods that it does not have with 405 and the header Allow, and OPTIONS with 204. A connection is kept for ${seconds(KEEP_ALIVE_TIMEOUT_MS)} while it is idle; ${limitText('CONNECTIONS_MAX')} may be open (503).`,
+        `For every request: its first line and headers together may have ${HEADERS_BYTES_MAX} bytes (431) and ${seconds(HEADERS_TIMEOUT_MS)} to arrive, the whole of it ${seconds(RECEIVE_TIMEOUT_MS)} (408). A path answers the methods that it does not have with 405 and the header Allow, and OPTIONS with 204. A connection is kept for ${seconds(KEEP_ALIVE_TIMEOUT_MS)} while it is idle; ${limitText('CONNECTIONS_MAX')} may be open (503). Requests may hold ${limitText('BUFFER_MAX_BYTES')} in memory together, and ${limitText('BUFFER_MAX_EVENTS')} events may wait for Kafka (503).`,
         'Every error is a problem document (RFC 9457). Its `code` is what programs should decide by, its `type` leads to a page that explains it.',
       ].join('\n\n'),
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },

@@ -27,7 +27,7 @@ const LOG_LEVEL_ERROR = 50;
 /** At least so many answers of each of these kinds, or the requests were not the ones that were meant. */
 const ANSWERS_MIN: readonly (readonly [route: string, status: number, count: number])[] = [
   ['/v1/events', 201, 1_000],
-  ['/v1/events', 422, 200],
+  ['/v1/events', 422, 100],
   ['/v1/events/batch', 200, 1_000],
   ['/v1/events/batch', 422, 200],
   ['/problems/:code', 200, 20],

@@ -50,9 +50,10 @@ export function scanJson(bytes: Buffer, start: number): JsonScan {
 
 /**
  * The elements of the array that these bytes are, each without the white space around it; `undefined` where they are
- * none. The elements themselves remain to be parsed: only what is between them was looked at.
+ * none. The elements themselves remain to be parsed: only what is between them was looked at. Of more than `max` it
+ * returns one too many and looks no further.
  */
-export function elementsOf(bytes: Buffer): readonly Buffer[] | undefined {
+export function elementsOf(bytes: Buffer, max: number): readonly Buffer[] | undefined {
   const elements: Buffer[] = [];
   let at = afterSpace(bytes, 0);
   if (bytes[at] !== OPENING_SQUARE) return undefined;
@@ -63,6 +64,7 @@ export function elementsOf(bytes: Buffer): readonly Buffer[] | undefined {
     at = valueEnd(bytes, start);
     if (at === start) return undefined;
     elements.push(bytes.subarray(start, at));
+    if (elements.length > max) return elements;
     at = afterSpace(bytes, at);
     isOver = bytes[at] === CLOSING_SQUARE;
     if (!isOver && bytes[at] !== COMMA) return undefined;
@@ -85,7 +87,8 @@ function isDelimiter(byte: number): boolean {
   return byte === COMMA || byte === COLON || (byte | BRACKET_BIT) === CLOSING || isSpace(byte);
 }
 
-function afterSpace(bytes: Buffer, start: number): number {
+/** The position of the first byte from `start` on that is no white space. */
+export function afterSpace(bytes: Buffer, start: number): number {
   let at = start;
   while (at < bytes.length && isSpace(bytes[at] as number)) at += 1;
   return at;

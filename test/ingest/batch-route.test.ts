@@ -3,6 +3,7 @@ import { after, beforeEach, describe, it } from 'node:test';
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { buildApp } from '../../src/ingest/app.ts';
+import { readBatch } from '../../src/ingest/batch-reader.ts';
 import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
 import type { PublishableEvent, PublishRequest } from '../../src/ingest/dual-publisher.ts';
 import type { Outcome } from '../../src/ingest/outcome.ts';
@@ -186,6 +187,26 @@ describe('POST /v1/events/batch', () => {
       assert.equal(refused.headers['content-type'], 'application/problem+json');
       assert.equal(published.length, 0);
       assert.equal(budget.bytes, 0);
+    });
+  }
+
+  for (const [format, what, text] of [
+    ['json', 'elements', ',0'],
+    ['ndjson', 'lines', '0\n'],
+    ['ndjson', 'blank lines', '\n'],
+  ] as const) {
+    it(`P3: has done with a body of nothing but ${what} soon, and keeps no object for each`, async () => {
+      const body = Buffer.alloc(4 * 1024 * 1024 + 1, text);
+      if (format === 'json') body[0] = 0x5b;
+      body[body.length - 1] = 0x30;
+      const before = process.memoryUsage().heapUsed;
+      const startedAt = performance.now();
+      const read = readBatch(body, format, { eventBytesMax: 2_000, eventsMax: BATCH_EVENTS_MAX });
+      assert.ok(performance.now() - startedAt < 400);
+      assert.ok(process.memoryUsage().heapUsed - before < 20e6);
+      const result = await read;
+      if (text === '\n') assert.ok(Array.isArray(result) && result.length === 1);
+      else assert.deepEqual(result, { code: 'batch-too-large' });
     });
   }
 

@@ -80,6 +80,7 @@ export function batchRoute(scope: FastifyInstance, options: BatchRouteOptions): 
         reply.code(status).header('content-type', 'application/json; charset=utf-8');
         return batchBody(results, isMinimal);
       } catch (error) {
+        endTurn();
         hold.close(); // a bug; what it left open would be lost to all requests that follow
         throw error;
       }

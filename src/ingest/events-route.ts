@@ -46,6 +46,7 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
       reply.code(201).header('content-type', 'application/json; charset=utf-8');
       return JSON.stringify({ id, status: 'stored', partition: outcome.partition, offset: outcome.offset });
     } catch (error) {
+      endTurn();
       hold.close(); // a bug; what it left open would be lost to all requests that follow
       throw error;
     }

@@ -36,7 +36,10 @@ export type ReceivedEvents =
       readonly hold: Hold;
       readonly mediaType: MediaType;
       readonly completeAt: number;
-      /** Ends its turn: to be called when its events are with the publisher, or none of them ever will be. */
+      /**
+       * Ends its turn: to be called when its events are with the publisher, or none of them ever will be, whatever
+       * happens; else those behind it wait for ever. A lost connection does not end it: what came first is still first.
+       */
       readonly endTurn: () => void;
     };
 
@@ -70,17 +73,22 @@ export async function receiveEvents(
   if (before === undefined && coding === undefined && !takesLong) return { ...received, endTurn: NO_TURN };
   const { promise: turn, resolve: endTurn } = Promise.withResolvers<void>();
   turns.set(socket, turn);
-  reply.raw.once('close', endTurn); // whatever happens to the request, those behind it are not held up for ever
   void turn.then(() => {
     if (turns.get(socket) === turn) turns.delete(socket);
   });
   await before;
   if (coding === undefined || received.bytes.length === 0) return { ...received, endTurn };
-  const bytes = await options.decodeBody(received.bytes, coding, hold);
-  if (typeof bytes !== 'string') return { ...received, bytes, endTurn };
-  hold.close();
-  endTurn();
-  return { status: 'refused', code: bytes };
+  try {
+    const bytes = await options.decodeBody(received.bytes, coding, hold);
+    if (typeof bytes !== 'string') return { ...received, bytes, endTurn };
+    hold.close();
+    endTurn();
+    return { status: 'refused', code: bytes };
+  } catch (error) {
+    hold.close();
+    endTurn();
+    throw error;
+  }
 }
 
 /**

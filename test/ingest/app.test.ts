@@ -628,6 +628,49 @@ describe('on a connection', () => {
     client.destroy();
   });
 
+  for (const [what, first] of [
+    [
+      'a body that takes long to decode',
+      rawPost(
+        brotliCompressSync(padded(MiB)).toString('latin1'),
+        'Content-Type: application/json\r\nContent-Encoding: br\r\n',
+      ),
+    ],
+    [
+      'a batch that takes long to read',
+      rawPost(
+        `[${Array.from({ length: 900 }, () => `${EVENT.slice(0, -1)},"data":[${'{"a":0},'.repeat(100)}0]}`)}]`,
+      ).replace('/v1/events', '/v1/events/batch'),
+    ],
+  ] as const) {
+    it(`P6: keeps the order behind ${what} also when the connection is lost meanwhile`, async () => {
+      const client = await RawClient.connect(await listen());
+      client.write(first + rawPost(named('b')));
+      // Both are here: two requests are counted, and two bodies.
+      await until(() => published.length > 0 || budget.bytes > first.length + 8_000);
+      client.reset();
+      await until(() => published.length === 2);
+      assert.deepEqual(
+        published.map(({ events }) => events[0]?.id),
+        ['e1', 'b'],
+      );
+      assert.equal(budget.bytes, 0);
+    });
+  }
+
+  it('P6: a fault of its own holds up nothing behind it', async () => {
+    outcome = 'pending';
+    const client = await RawClient.connect(await listen());
+    client.write(rawPost());
+    await until(() => published.length === 1);
+    outcome = 'throw';
+    client.write((rawPost(`[${EVENT}]`).replace('/v1/events', '/v1/events/batch') + rawPost()).repeat(2));
+    await until(() => logged.filter(({ level }) => level === 50).length === 4);
+    client.reset();
+    settle(published[0] as PublishRequest, STORED);
+    await until(() => budget.bytes === 0);
+  });
+
   it('P6: what is sent behind a body that cannot be decoded is accepted all the same', async () => {
     const client = await RawClient.connect(await listen());
     const headers = 'Content-Type: application/json\r\nContent-Encoding: gzip\r\n';

@@ -42,7 +42,7 @@ const MANAGEMENT_CONNECTIONS_MAX = 100;
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { limits, metrics, hasManagementPort } = options;
   metrics.connectionsLimited(limits.connectionsMax);
-  const { app, answerProblem, countAnswer, isClosing } = httpServer({
+  const { app, answerProblem, countAnswer, keepRequest, isClosing } = httpServer({
     ...options,
     ...limits,
     room: options.budget,
@@ -53,7 +53,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
 
   await app.register((scope, _options, done) => {
     const decodeBody = bodyDecoder(limits.bodyBytesMax);
-    const routeOptions = { ...options, ...limits, decodeBody, answerProblem, countAnswer, isClosing };
+    const http = { answerProblem, countAnswer, keepRequest, isClosing };
+    const routeOptions = { ...options, ...limits, ...http, decodeBody };
     eventsRoute(scope, routeOptions);
     batchRoute(scope, routeOptions);
     done();

@@ -17,14 +17,17 @@ interface Connection {
   latest: ServerResponse | undefined;
   /** What its requests count in the budget. */
   countedBytes: number;
+  /** The part of it that is kept for what was taken in and is not settled, also when the connection is closed. */
+  keptBytes: number;
+  isClosed: boolean;
   /** Nothing that comes is served any more. */
   isOver: boolean;
 }
 
 /**
  * What is under way on each connection. An answer waits for those before it, and keeps its request in memory: Node
- * takes in a hundred requests and more behind one that waits for Kafka. So a request counts until its answer has left
- * or its connection is closed.
+ * takes in a hundred requests and more behind one that waits for Kafka. So a request counts until its answer has left.
+ * If its connection is closed before, it counts until there is an answer: it is in memory as long as its events wait.
  */
 export class Connections {
   readonly #room: RequestRoom;
@@ -64,9 +67,22 @@ export class Connections {
   /** The answer to a request has left that counted this much. */
   answered(request: IncomingMessage, bytes: number): void {
     const connection = this.#of(request.socket);
-    if (connection.countedBytes === 0) return; // it was closed before
+    if (connection.isClosed) return;
     connection.countedBytes -= bytes;
     this.#room.giveBack(bytes);
+  }
+
+  /** A request with so many bytes is kept until {@link letGo}. `false`: its connection is closed. */
+  keep({ socket }: IncomingMessage, bytes: number): boolean {
+    const connection = this.#of(socket);
+    if (!connection.isClosed) connection.keptBytes += bytes;
+    return !connection.isClosed;
+  }
+
+  letGo({ socket }: IncomingMessage, bytes: number): void {
+    const connection = this.#of(socket);
+    connection.keptBytes -= bytes;
+    if (connection.isClosed) this.#room.giveBack(bytes);
   }
 
   latestOn(socket: Duplex): ServerResponse | undefined {
@@ -100,11 +116,17 @@ export class Connections {
   #of(socket: Duplex): Connection {
     const known = this.#known.get(socket);
     if (known !== undefined) return known;
-    const connection: Connection = { latest: undefined, countedBytes: 0, isOver: false };
+    const connection: Connection = {
+      latest: undefined,
+      countedBytes: 0,
+      keptBytes: 0,
+      isClosed: false,
+      isOver: false,
+    };
     this.#known.set(socket, connection);
     socket.once('close', () => {
-      this.#room.giveBack(connection.countedBytes);
-      connection.countedBytes = 0;
+      connection.isClosed = true;
+      this.#room.giveBack(connection.countedBytes - connection.keptBytes);
     });
     return connection;
   }

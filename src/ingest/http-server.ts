@@ -46,16 +46,22 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** What it counts until its answer has left. 0: there was no room, and it may not be kept waiting. */
     countedBytes: number;
+    /** Whether it counts until it has an answer, also when its connection is closed before. */
+    isKept: boolean;
   }
 }
 
 /** Counts an answer that may be large before it is written, until it has left. `false`: there is no room. */
 export type CountAnswer = (request: FastifyRequest, bytes: number) => boolean;
 
+/** Counts a request until it has an answer, also when nobody is there to read it: it is in memory until then. */
+export type KeepRequest = (request: FastifyRequest) => void;
+
 export interface HttpServer {
   readonly app: FastifyInstance;
   readonly answerProblem: AnswerProblem;
   readonly countAnswer: CountAnswer;
+  readonly keepRequest: KeepRequest;
   /** Whether `app.close()` was called: requests that still come in are answered, and should start nothing. */
   readonly isClosing: () => boolean;
 }
@@ -125,6 +131,7 @@ export function httpServer(options: HttpServerOptions): HttpServer {
 
   app.addHook('onRoute', ({ url, method }) => paths.add(url, [method].flat()));
   app.decorateRequest('countedBytes', 0);
+  app.decorateRequest('isKept', false);
   app.addHook('onRequest', (request, reply, done) => {
     const began = connections.began(request.raw, reply.raw);
     if (began === 'unserved') {
@@ -156,6 +163,8 @@ export function httpServer(options: HttpServerOptions): HttpServer {
   });
   app.addHook('onSend', (request, reply, _payload, done) => {
     const { socket } = request.raw;
+    if (request.isKept) connections.letGo(request.raw, REQUEST_BYTES);
+    request.isKept = false;
     // Node closes idle connections only; one that is in use would be kept, and kept waiting for.
     if (isClosing && connections.latestOn(socket) === reply.raw) {
       reply.header('connection', 'close');
@@ -202,7 +211,10 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     request.countedBytes += bytes;
     return true;
   };
-  return { app, answerProblem, countAnswer, isClosing: () => isClosing };
+  const keepRequest: KeepRequest = (request) => {
+    request.isKept = connections.keep(request.raw, REQUEST_BYTES);
+  };
+  return { app, answerProblem, countAnswer, keepRequest, isClosing: () => isClosing };
 }
 
 /** The code for an error that Fastify raises, or that was thrown and then is a bug. */

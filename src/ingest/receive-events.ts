@@ -4,6 +4,7 @@ import type { Metrics } from '../metrics.ts';
 import type { Hold } from './buffer-budget.ts';
 import type { DecodeBody } from './content-coding.ts';
 import type { PublishRequest } from './dual-publisher.ts';
+import type { KeepRequest } from './http-server.ts';
 import { prefersMinimal, waitPreferenceMs } from './preferences.ts';
 import type { AnswerProblem } from './problem.ts';
 import {
@@ -21,6 +22,7 @@ export interface EventsRouteOptions extends ReceiveLimits {
   readonly publish: (request: PublishRequest) => void;
   readonly metrics: Pick<Metrics, 'eventsSettled'>;
   readonly answerProblem: AnswerProblem;
+  readonly keepRequest: KeepRequest;
   /** One event as it is stored, in bytes. It may change while the service runs. */
   readonly eventBytesMax: () => number;
   readonly publishTimeoutMs: number;
@@ -66,6 +68,7 @@ export async function receiveEvents(
   const received = await receiveBody(request.raw, options, mediaTypes);
   if (received.status === 'aborted') reply.hijack();
   if (received.status !== 'received') return received;
+  options.keepRequest(request);
 
   const { socket } = request.raw;
   const { hold, coding } = received;

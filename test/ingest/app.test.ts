@@ -725,6 +725,20 @@ describe('on a connection', () => {
     await until(() => budget.bytes === 0);
   });
 
+  it('P3: counts requests that wait for Kafka also when their connection is lost', async () => {
+    outcome = 'pending';
+    const client = await RawClient.connect(await listen());
+    client.write(rawPost().repeat(10));
+    await until(() => published.length === 10);
+    const before = budget.bytes;
+    assert.ok(before > 10 * 4096);
+    client.reset();
+    await delay(50);
+    assert.equal(budget.bytes, before);
+    for (const request of published) settle(request, STORED);
+    await until(() => budget.bytes === 0);
+  });
+
   it('lives on when a connection that asked for a tunnel is reset', async () => {
     const port = await listen();
     for (let count = 0; count < 5; count += 1) {

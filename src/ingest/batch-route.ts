@@ -1,5 +1,12 @@
 import type { FastifyInstance } from 'fastify';
-import { type BatchResult, batchBody, batchStatus, publishedResult, refusedResult } from './batch-answer.ts';
+import {
+  answerBytes,
+  type BatchResult,
+  batchBody,
+  batchStatus,
+  publishedResult,
+  refusedResult,
+} from './batch-answer.ts';
 import { readBatch } from './batch-reader.ts';
 import { batchSchema } from './batch-schema.ts';
 import type { PublishableEvent } from './dual-publisher.ts';
@@ -14,8 +21,6 @@ export interface BatchRouteOptions extends EventsRouteOptions {
   readonly countAnswer: CountAnswer;
 }
 
-/** What a result takes in an answer that waits for its client to read it. */
-const RESULT_BYTES = 256;
 const ABORTED: Outcome = { status: 'not_stored', code: 'batch-aborted' };
 
 /** `POST /v1/events/batch`: many events, each with an outcome of its own, answered when the last is settled. */
@@ -52,7 +57,7 @@ export function batchRoute(scope: FastifyInstance, options: BatchRouteOptions): 
         const limits = { eventBytesMax: eventBytesMax(), eventsMax: batchEventsMax };
         const items = await readBatch(bytes, format, limits);
         if ('code' in items) return refuse(items);
-        if (!countAnswer(request, items.length * RESULT_BYTES)) {
+        if (!countAnswer(request, answerBytes(items))) {
           metrics.eventsSettled('not_stored', items.length);
           return refuse({ code: 'buffer-full' });
         }

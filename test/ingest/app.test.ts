@@ -697,6 +697,27 @@ describe('on a connection', () => {
     client.destroy();
   });
 
+  it('P3: counts about what the answer of a batch takes, also where its ids and faults are long', async () => {
+    outcome = 'pending';
+    const client = await RawClient.connect(await listen());
+    client.write(rawPost());
+    await until(() => published.length === 1);
+    const before = budget.bytes;
+    const id = '\u{10400}'.repeat(128);
+    const event = Buffer.from(EVENT.replace('e1', id).replace('{', '{"time":"now",')).toString('latin1');
+    client.write(
+      rawPost(`[${Array.from({ length: 900 }, () => event)}]`).replace('/v1/events', '/v1/events/batch'),
+    );
+    while ((await counted('dual_stream_events_total{outcome="refused"}')) < 900) await delay(1);
+    const countedBytes = budget.bytes - before;
+    settle(published[0] as PublishRequest, STORED);
+    await client.answer();
+    const { body = '' } = (await client.answer()) ?? {};
+    const kept = 2 * Buffer.from(body, 'latin1').toString().length;
+    assert.ok(countedBytes > 0.9 * kept && countedBytes < 1.5 * kept, `${countedBytes} of ${kept}`);
+    client.destroy();
+  });
+
   it('P3: refuses a batch whose results would find no room, before any of it is published', async () => {
     budget = new BufferBudget({ bytesMax: 100 * 1024, eventsMax: 1_000 });
     app = await open({ ...options, budget });

@@ -37,16 +37,23 @@ export class GatheredBytes {
     this.#length = needed;
   }
 
-  /** All of it, without the room that was made for more; a buffer that has some was made here, and is ours alone. */
+  /**
+   * All of it, without the room that was made for more; a buffer that has some was made here, and is ours alone. Nothing
+   * is left here: whoever gathers may be kept longer than the bytes are counted.
+   */
   take(): Buffer {
     const bytes = this.#bytes;
-    return this.#length === bytes.length
-      ? bytes
-      : Buffer.from((bytes.buffer as ArrayBuffer).transfer(this.#length));
+    const length = this.#length;
+    this.#clear();
+    return length === bytes.length ? bytes : Buffer.from((bytes.buffer as ArrayBuffer).transfer(length));
   }
 
   free(): void {
     freeNow(this.#bytes);
+    this.#clear();
+  }
+
+  #clear(): void {
     this.#bytes = NO_BYTES;
     this.#length = 0;
   }

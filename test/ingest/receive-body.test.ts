@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
+import { GatheredBytes } from '../../src/ingest/gathered-bytes.ts';
 import { receiveBody } from '../../src/ingest/receive-body.ts';
 
 /** As much of a request as a body is received from. */
@@ -67,6 +68,15 @@ describe('receiving a body', () => {
       [false, true, false],
     );
     assert.equal(budget.bytes, 0);
+  });
+
+  it('P3: what was gathered and taken is not kept for as long as its request is', () => {
+    for (const chunks of [1, 2, 3]) {
+      const gathered = new GatheredBytes();
+      for (let count = 0; count < chunks; count += 1) gathered.add(Buffer.alloc(5_000));
+      assert.equal(gathered.take().length, chunks * 5_000);
+      assert.equal(gathered.take().length, 0);
+    }
   });
 
   it('P3: a few that announce much and send little leave room to others', async () => {

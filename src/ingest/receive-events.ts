@@ -80,6 +80,12 @@ export async function receiveEvents(
     if (turns.get(socket) === turn) turns.delete(socket);
   });
   await before;
+  if (performance.now() > received.completeAt + options.publishTimeoutMs) {
+    // What holds up a connection for that long comes from its own client: many large bodies at once.
+    hold.close();
+    endTurn();
+    return { status: 'refused', code: 'buffer-full' };
+  }
   if (coding === undefined || received.bytes.length === 0) return { ...received, endTurn };
   try {
     const bytes = await options.decodeBody(received.bytes, coding, hold);

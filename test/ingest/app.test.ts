@@ -671,6 +671,21 @@ describe('on a connection', () => {
     await until(() => budget.bytes === 0);
   });
 
+  it('P5: what waits on its connection for longer than the publish timeout is refused', async () => {
+    app = await open({ ...options, limits: { ...options.limits, publishTimeoutMs: 20 } });
+    const client = await RawClient.connect(await listen());
+    const batch = `[${Array.from({ length: 900 }, () => EVENT).join(',')}]`;
+    const headers = 'Content-Type: application/json\r\nPrefer: return=minimal\r\n';
+    client.write(rawPost(batch, headers).replace('/v1/events', '/v1/events/batch').repeat(100));
+    const statuses = [];
+    for (let count = 0; count < 100; count += 1) statuses.push((await client.answer())?.status);
+    assert.equal(statuses[0], 200);
+    assert.equal(statuses.at(-1), 503);
+    assert.equal(published.length, statuses.filter((status) => status === 200).length);
+    await until(() => budget.bytes === 0);
+    client.destroy();
+  });
+
   it('P6: what is sent behind a body that cannot be decoded is accepted all the same', async () => {
     const client = await RawClient.connect(await listen());
     const headers = 'Content-Type: application/json\r\nContent-Encoding: gzip\r\n';

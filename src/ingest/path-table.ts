@@ -11,7 +11,7 @@ export class PathTable {
   methodsOf(url: string): string[] | undefined {
     if (url === '*') return ['GET', 'HEAD', 'OPTIONS', 'POST']; // the server as a whole (RFC 9110, 9.3.7)
     // A target may name the server too (RFC 9112, 3.2.2).
-    const [encoded = ''] = url.replace(/^https?:\/\/[^/?]*/i, '').split('?', 1);
+    const [encoded = ''] = url.replace(/^https?:\/\/[^/?#]*/i, '').split(/[?#]/, 1);
     const path = decodeURI(encoded).split('/'); // the router has done so too, and refused what cannot be
     const methods = this.#routes.filter((route) => fits(path, route.segments)).flatMap((r) => r.methods);
     return methods.length === 0 ? undefined : [...new Set([...methods, 'OPTIONS'])].toSorted();

@@ -886,6 +886,13 @@ describe('on a connection', () => {
     ['no version', 'GET /livez\r\nHost: a\r\n\r\n', 400, 'bad-request'],
     ['chunks that are compressed', CHUNKED.replace('chunked', 'gzip, chunked'), 400, 'bad-request'],
     ['chunks in HTTP/1.0', CHUNKED.replace('HTTP/1.1', 'HTTP/1.0'), 400, 'bad-request'],
+    ['a fragment that cannot be decoded', 'GET /none#%zz HTTP/1.1\r\nHost: a\r\n\r\n', 404, 'not-found'],
+    [
+      'another method in front of a fragment',
+      'GET /v1/events#a?%zz HTTP/1.1\r\nHost: a\r\n\r\n',
+      405,
+      'method-not-allowed',
+    ],
     [
       'another method by the absolute form',
       'GET http://a/v1/events HTTP/1.1\r\nHost: a\r\n\r\n',

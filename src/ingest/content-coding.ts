@@ -41,8 +41,7 @@ export function codingOf(contentEncoding: string | undefined): ContentCoding | '
 
 /**
  * Decodes a body that has been received, and frees it. Its hold counts what is decoded before that is kept, so that a
- * few bytes which decode to many are refused when they reach a limit. Returns the decoded bytes, or why there are none;
- * never rejects.
+ * few bytes which decode to many are refused when they reach a limit. Returns the decoded bytes, or why there are none.
  */
 export type DecodeBody = (body: Buffer, coding: ContentCoding, hold: Hold) => Promise<Buffer | ErrorCode>;
 
@@ -60,7 +59,7 @@ export function bodyDecoder(bodyBytesMax: number): DecodeBody {
       room ??= Buffer.allocUnsafeSlow(bodyBytesMax);
       return decode(body, coding, hold, room);
     });
-    latest = decoded;
+    latest = decoded.catch(() => {}); // for want of memory a decoder may not come to be; those behind it are not to fail
     return decoded;
   };
 }

@@ -126,6 +126,14 @@ describe('decoding a body', () => {
     assert.deepEqual(ended, [0, 1, 2, 3]);
   });
 
+  it('decodes behind one for which no decoder could be made', async () => {
+    const body = gzipSync('a');
+    const failed = decode(body, 'none' as ContentCoding, received(large(), body));
+    const decoded = decode(body, 'gzip', received(large(), body));
+    await assert.rejects(failed);
+    assert.equal(String(await decoded), 'a');
+  });
+
   it('refuses what would wait for too long', async () => {
     const busy = bodyDecoder(64 * MiB);
     const budget = new BufferBudget({ bytesMax: 1 << 30, eventsMax: 1 });

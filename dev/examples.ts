@@ -1,5 +1,5 @@
 import { goCompiler } from './go-compiler.ts';
-import { pythonWithPackages } from './python-environment.ts';
+import { pythonOfExamples } from './python-tools.ts';
 import { StartError } from './start-error.ts';
 
 /** Fetches and compiles what the examples in README.md and docs/ need, so that no test has to wait for it. */
@@ -7,7 +7,7 @@ import { StartError } from './start-error.ts';
 const say = (line: string) => console.log(`examples: ${line}`);
 
 try {
-  say(`Python with packages: ${await pythonWithPackages(say)}`);
+  say(`Python with packages: ${await pythonOfExamples(say)}`);
   say(`Go: ${await goCompiler(say)}`);
 } catch (error) {
   if (!(error instanceof StartError)) throw error;

@@ -47,6 +47,12 @@ export async function pythonTools(
   return { python: join(folder, 'bin', 'python') };
 }
 
+/** What the Python programs of the documents run on. Returns its path. */
+export async function pythonOfExamples(progress: Progress): Promise<string> {
+  const requirements = join(import.meta.dirname, 'python', 'requirements.txt');
+  return (await pythonTools(requirements, { name: 'confluent-kafka', progress })).python;
+}
+
 /** Python 3 from the PATH, if it can make environments; a MissingProgramError says what is wrong with it. */
 async function findPython(name: string): Promise<{ python: string; version: string }> {
   const needed = `${name} needs Python ${PYTHON_VERSION_MIN} or later`;
@@ -57,7 +63,9 @@ async function findPython(name: string): Promise<{ python: string; version: stri
   if (isOlder(version)) throw new MissingProgramError(`${needed}, and ${python} is Python ${version}`);
   // Debian has them in a package of their own.
   if ((await output(python, 'import ensurepip, venv')) === undefined) {
-    throw new MissingProgramError(`${name} needs Python's modules venv and ensurepip: install python3-venv`);
+    throw new MissingProgramError(
+      `${name} needs Python's modules venv and ensurepip (on Debian: apt-get install python3-venv)`,
+    );
   }
   return { python, version };
 }

@@ -1,7 +1,7 @@
 /**
  * Counts the bytes that requests keep in memory (promise P3): the request itself from its headers until its answer has
- * left, or is there and nobody reads it; its body, from its beginning, and its events until the last of them is settled and its sends are over. A body is
- * counted whole, because a slice of it keeps all of it alive.
+ * left, or is there and nobody reads it; its body, from its beginning, and its events until the last of them is settled
+ * and its sends are over. A body is counted whole, because a slice of it keeps all of it alive.
  */
 
 /**

@@ -68,7 +68,10 @@ describe('tools in Python', () => {
     fakePython({ version: '3.9.18' });
     await assert.rejects(tools(), /Fake needs Python 3\.10 or later, and .*python3 is Python 3\.9\.18/);
     fakePython({ hasVenv: false });
-    await assert.rejects(tools(), /Fake needs Python's modules venv and ensurepip: install python3-venv/);
+    await assert.rejects(
+      tools(),
+      /Fake needs Python's modules venv and ensurepip \(on Debian: apt-get install python3-venv\)/,
+    );
     process.env.PATH = mkdirSync(join(folder, 'empty'), { recursive: true });
     await assert.rejects(tools(), /Fake needs Python 3\.10 or later, and there is no python3 on the PATH/);
   });

@@ -5,7 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, it } from 'node:test';
 import Schema from 'typebox/schema';
 import { parse } from 'yaml';
-import { pythonWithPackages } from '../../dev/python-environment.ts';
+import { pythonOfExamples } from '../../dev/python-tools.ts';
 import { waitUntil } from '../dev/wait-until.ts';
 import { checkTypes, type RunningExample, runExample, unpackExamples } from './examples.ts';
 import { type LocalService, startLocalService } from './local-service.ts';
@@ -19,7 +19,7 @@ describe('the consumers that docs/consuming.md shows', { concurrency: true }, ()
   let service: LocalService;
   let python = '';
   before(async () => {
-    python = await pythonWithPackages(() => {});
+    python = await pythonOfExamples(() => {});
     service = await startLocalService({ KAFKA_COMPRESSION: 'zstd', REDIS_AGGREGATE_CHANNELS: 'true' });
   });
   after(() => service?.close());

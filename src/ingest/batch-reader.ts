@@ -12,10 +12,13 @@ export interface BatchLimits {
 }
 
 const LINE_FEED = 0x0a;
-/** How long a batch may hold up everything else before others have their turn. */
+/** How long batches may hold up everything else before others have their turn. */
 const TURN_MS = 5;
 /** The clock is not asked for each event. */
 const EVENTS_PER_LOOK = 16;
+
+/** Batches that are being read. Only one goes on in each turn of the event loop: the turns of thirty would add up. */
+const waiting: (() => void)[] = [];
 
 /**
  * Reads the events of a batch, in order: each one, or why it is refused. A whole batch is refused when it cannot be
@@ -29,6 +32,7 @@ export async function readBatch(
   format: BatchFormat,
   { eventBytesMax, eventsMax }: BatchLimits,
 ): Promise<readonly (PublishableEvent | Problem)[] | Problem> {
+  if (waiting.length > 0) await nextTurn();
   if (afterSpace(body, 0) === body.length) return { code: 'empty-body' };
   if (format === 'json' && !isPlainUtf8(body)) return { code: 'invalid-utf8' };
   const slices = format === 'json' ? elementsOf(body, eventsMax) : linesOf(body, eventsMax);
@@ -45,10 +49,22 @@ export async function readBatch(
     items.push(item);
     if (items.length % EVENTS_PER_LOOK > 0 || performance.now() < turnEndsAt) continue;
     // oxlint-disable-next-line no-await-in-loop -- to let others have their turn is what it is for
-    await new Promise(setImmediate);
+    await nextTurn();
     turnEndsAt = performance.now() + TURN_MS;
   }
   return items;
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    waiting.push(resolve);
+    if (waiting.length === 1) setImmediate(letOneGoOn);
+  });
+}
+
+function letOneGoOn(): void {
+  waiting.shift()?.();
+  if (waiting.length > 0) setImmediate(letOneGoOn);
 }
 
 /**

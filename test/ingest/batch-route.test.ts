@@ -210,6 +210,28 @@ describe('POST /v1/events/batch', () => {
     });
   }
 
+  it('many batches at once hold up everything else for no longer than one', async () => {
+    const body = Buffer.from(`[${Array.from({ length: 3_000 }, () => event('a'))}]`);
+    const limits = { eventBytesMax: 2_000, eventsMax: 3_000 };
+    const read: number[] = [];
+    const reading = Array.from({ length: 30 }, async () => {
+      const items = await readBatch(body, 'json', limits);
+      read.push(Array.isArray(items) ? items.length : 0);
+    });
+    const held: number[] = [];
+    while (read.length < 30) {
+      const { user, system } = process.threadCpuUsage();
+      await new Promise(setImmediate);
+      const since = process.threadCpuUsage();
+      held.push((since.user + since.system - user - system) / 1000);
+    }
+    await Promise.all(reading);
+    assert.deepEqual(new Set(read), new Set([3_000]));
+    held.sort((a, b) => a - b);
+    assert.ok((held[Math.floor(held.length / 2)] ?? 0) < 12, `${held.map(Math.round)} ms`);
+    assert.ok((held.at(-1) ?? 0) < 60, `${held.map(Math.round)} ms`);
+  });
+
   it('takes as many events as allowed', async () => {
     const { status, answer } = await post(`[${Array.from({ length: BATCH_EVENTS_MAX }, () => event('a'))}]`);
     assert.deepEqual([status, answer.stored], [200, BATCH_EVENTS_MAX]);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { type LocalKafka, startKafka } from '../../dev/local-kafka.ts';
 import { brokerAddresses } from '../../src/config.ts';
@@ -13,6 +14,9 @@ import { readTopic } from './topic-reader.ts';
 
 const log = pino({ level: 'silent' });
 const UNKNOWN_TOPIC_OR_PARTITION = 3;
+const NOT_LEADER_OR_FOLLOWER = 6;
+/** The broker of a topic that was just created may not know yet that it leads it, or that there is one. */
+const TOO_EARLY = new Set<number | undefined>([NOT_LEADER_OR_FOLLOWER, UNKNOWN_TOPIC_OR_PARTITION]);
 const MESSAGE_TOO_LARGE = 10;
 
 describe('KafkaProducer on a real broker', () => {
@@ -99,8 +103,17 @@ describe('KafkaProducer on a real broker', () => {
       await createTopic(kafka, topic, 1);
       const { producer, leader } = await producerOn(topic, compression);
       const records = Array.from({ length: 500 }, (_, index) => record(`${compression} ${index} é🔑`));
-      const result = await producer.send(attempt(leader, () => [{ partition: 0, records }])).result;
-      assert.equal(result.status, 'answered');
+      const send = async () => {
+        const result = await producer.send(attempt(leader, () => [{ partition: 0, records }])).result;
+        assert.equal(result.status, 'answered');
+        return result.partitions[0]?.errorCode;
+      };
+      let errorCode = await send();
+      for (let tries = 0; TOO_EARLY.has(errorCode) && tries < 50; tries += 1) {
+        await delay(100);
+        errorCode = await send();
+      }
+      assert.equal(errorCode, 0);
       const stored = await readTopic(kafka.brokers, topic);
       assert.deepEqual(
         stored.map(({ key, value }) => [key, value]),

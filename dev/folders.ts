@@ -6,6 +6,8 @@ import { join } from 'node:path';
 /** What the local stack fetches and keeps between runs; not in git. */
 export const LOCAL_FOLDER = join(import.meta.dirname, '..', '.local');
 
+const temporary: string[] = [];
+
 /**
  * A new folder that is removed when this process ends. Not earlier, because what was stopped can be started again on
  * its data. After a SIGKILL a shell removes it that reads the end of a pipe only we hold; it waits a second
@@ -18,6 +20,11 @@ export function temporaryFolder(name: string): string {
     stdio: ['pipe', 'ignore', 'ignore'],
   });
   remover.unref();
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  if (temporary.length === 0) process.once('exit', removeAll);
+  temporary.push(folder);
   return folder;
+}
+
+function removeAll(): void {
+  for (const folder of temporary) rmSync(folder, { recursive: true, force: true });
 }

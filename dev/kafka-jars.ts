@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { fetchByMaven } from './fetched-folder.ts';
 import { LOCAL_FOLDER } from './folders.ts';
@@ -9,6 +9,7 @@ import type { Progress } from './progress.ts';
 import { MissingProgramError } from './start-error.ts';
 
 const POM = join(import.meta.dirname, 'kafka', 'pom.xml');
+const TOOLS_POM = join(import.meta.dirname, 'kafka', 'tools-pom.xml');
 
 /** The version that the pom asks for. */
 export const KAFKA_VERSION = /<kafka\.version>([^<]+)</.exec(readFileSync(POM, 'utf8'))?.[1] ?? 'unknown';
@@ -40,6 +41,29 @@ export async function kafkaJars(progress: Progress): Promise<KafkaJars> {
     ],
   });
   return { java, classPath: join(folder, '*') };
+}
+
+/** The same with Kafka's own tools, which the broker does not need. */
+export async function kafkaToolsJars(progress: Progress): Promise<KafkaJars> {
+  const { java, classPath } = await kafkaJars(progress);
+  const folder = join(LOCAL_FOLDER, `kafka-${KAFKA_VERSION}`, 'tools');
+  await fetchByMaven({
+    folder,
+    name: `Kafka's tools ${KAFKA_VERSION}`,
+    progress,
+    mavenArgs: (output) => [
+      '-q',
+      '-B',
+      '-f',
+      TOOLS_POM,
+      `-Dkafka.version=${KAFKA_VERSION}`,
+      'dependency:copy-dependencies',
+      // The rest is among the broker's jars.
+      '-DexcludeTransitive=true',
+      `-DoutputDirectory=${output}`,
+    ],
+  });
+  return { java, classPath: [join(folder, '*'), classPath].join(delimiter) };
 }
 
 /** Java from JAVA_HOME or the PATH; a MissingProgramError says what is wrong with it. */

@@ -38,7 +38,14 @@ export interface KafkaNodeOptions {
   readonly folder: string;
   readonly jars: KafkaJars;
   readonly progress: Progress;
+  readonly jvmFlags?: readonly string[] | undefined;
 }
+
+const JVM_FLAGS: readonly string[] = [
+  '-Xmx256m',
+  // Starts faster, and a test broker never runs long enough to miss the second compiler.
+  '-XX:TieredStopAtLevel=1',
+];
 
 export async function startKafkaNode(options: KafkaNodeOptions): Promise<KafkaNode> {
   const { nodeId, address, folder } = options;
@@ -128,7 +135,7 @@ async function writeSettings(options: KafkaNodeOptions, logFile: string): Promis
 }
 
 function startJava(
-  { jars }: KafkaNodeOptions,
+  { jars, jvmFlags = JVM_FLAGS }: KafkaNodeOptions,
   program: string,
   args: readonly string[],
   logFile: string,
@@ -136,9 +143,7 @@ function startJava(
   return startChild({
     command: jars.java,
     args: [
-      '-Xmx256m',
-      // Starts faster, and a test broker never runs long enough to miss the second compiler.
-      '-XX:TieredStopAtLevel=1',
+      ...jvmFlags,
       // No file in /tmp that kill -9 leaves behind.
       '-XX:-UsePerfData',
       `-Dlog4j2.configurationFile=${join(import.meta.dirname, 'kafka', 'log4j2.properties')}`,

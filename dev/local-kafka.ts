@@ -16,6 +16,8 @@ export interface KafkaOptions {
   readonly progress?: Progress;
   /** Added to each node's server.properties, and stronger than what is set here. */
   readonly properties?: Readonly<Record<string, string>>;
+  /** Java's flags for each node, instead of those for a small broker that starts fast. */
+  readonly jvmFlags?: readonly string[];
 }
 
 export interface KafkaClusterOptions extends KafkaOptions {
@@ -46,7 +48,7 @@ export function startKafka(options: KafkaOptions = {}): Promise<LocalKafka> {
 
 /** Several brokers, topics on three of them by default, ready when this settles. */
 export async function startKafkaCluster(options: KafkaClusterOptions): Promise<LocalKafka> {
-  const { progress = () => {}, properties } = options;
+  const { progress = () => {}, properties, jvmFlags } = options;
   const jars = await kafkaJars(progress);
   const folder = options.folder ?? temporaryFolder('kafka');
   const clusterId = keptClusterId(folder);
@@ -62,6 +64,7 @@ export async function startKafkaCluster(options: KafkaClusterOptions): Promise<L
       folder: join(folder, `node-${place.nodeId}`),
       jars,
       progress,
+      jvmFlags,
     }),
   );
   const started = await Promise.allSettled(starting);

@@ -1,8 +1,10 @@
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Child, type ChildExit, startChild } from '../../dev/child.ts';
 import { freePort } from '../../dev/free-port.ts';
+import { cpuSecondsOf, memoryOf, type ProcessMemory } from '../../dev/process-counters.ts';
+import { samplesIn } from '../../dev/prometheus-samples.ts';
 import { SERVICE_FLAGS } from '../../dev/service.ts';
 
 /** The service as users run it: a process of its own, from its sources, observed from outside. */
@@ -11,8 +13,7 @@ export interface ServiceProcess {
   readonly port: number;
   /** The process that runs now or ran last. */
   readonly child: Child;
-  /** Resident memory now, and the most it has been since the process started. Bytes. */
-  memory(): { readonly residentBytes: number; readonly residentBytesMax: number };
+  memory(): ProcessMemory;
   /** User and system time that the process has used. Seconds. */
   cpuSeconds(): number;
   /** Every sample of `/metrics`, by its name with its labels as they are written there. */
@@ -45,7 +46,6 @@ const REPOSITORY = join(import.meta.dirname, '..', '..');
 const READY_TIMEOUT_MS = 30_000;
 /** More than the service takes to settle what it accepted. */
 const STOP_GRACE_MS = 25_000;
-const TICKS_PER_SECOND = 100;
 
 /** Starts the service; ready when this settles. */
 export async function startServiceProcess(options: ServiceProcessOptions): Promise<ServiceProcess> {
@@ -80,18 +80,8 @@ export async function startServiceProcess(options: ServiceProcessOptions): Promi
     get child() {
       return current();
     },
-    memory: () => {
-      const status = readFileSync(`/proc/${current().pid}/status`, 'utf8');
-      const bytesOf = (name: string) =>
-        Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024;
-      return { residentBytes: bytesOf('VmRSS'), residentBytesMax: bytesOf('VmHWM') };
-    },
-    cpuSeconds: () => {
-      const stat = readFileSync(`/proc/${current().pid}/stat`, 'utf8');
-      // The name in parentheses may hold spaces; utime and stime are the 14th and 15th field (proc(5)).
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
-    },
+    memory: () => memoryOf(current().pid),
+    cpuSeconds: () => cpuSecondsOf(current().pid),
     metrics: async () => samplesIn(await (await fetch(`http://${HOST}:${port}/metrics`)).text()),
     start: async () => {
       if (child !== undefined && !child.hasEnded()) return;
@@ -148,15 +138,4 @@ function memoryGroup(bytesMax: number): { enter: string[]; make: () => void; rem
       }
     },
   };
-}
-
-/** The samples of a Prometheus text (exposition format 0.0.4). */
-function samplesIn(text: string): ReadonlyMap<string, number> {
-  const samples = new Map<string, number>();
-  for (const line of text.split('\n')) {
-    if (line === '' || line.startsWith('#')) continue;
-    const at = line.lastIndexOf(' ');
-    samples.set(line.slice(0, at), Number(line.slice(at + 1)));
-  }
-  return samples;
 }

@@ -1,7 +1,7 @@
 import type { Progress } from '../dev/progress.ts';
 import type { Backends } from './backends.ts';
 import type { Cores } from './cores.ts';
-import type { Figures } from './figures.ts';
+import { Figures } from './figures.ts';
 import { type LoadResult, type LoadSpec, runLoad } from './load.ts';
 import type { Options } from './options.ts';
 import type { BenchServer } from './servers.ts';
@@ -41,8 +41,32 @@ export async function measureSaturated(
   for (const [who, cpuSeconds] of Object.entries(load.cpuSeconds)) {
     figures.record(`${name} ${who}_core_share`, cpuSeconds / seconds);
   }
-  if ((load.cpuSeconds.server ?? 0) / seconds < SATURATED_SHARE_MIN)
-    figures.doubt(`${name}: the server had time left at saturation, so something else was the limit`);
+  if ((load.cpuSeconds.server ?? 0) / seconds < SATURATED_SHARE_MIN) {
+    figures.doubt(`${name}: not limited by the server, which had time left; ${limitOf(load)}`);
+  }
+}
+
+function limitOf({ cpuSeconds, ownShare, windowMs }: LoadResult): string {
+  const { server: _, ...besides } = cpuSeconds;
+  const seconds = { ...besides, generator: (ownShare * windowMs) / 1_000 };
+  const [busiest] = Object.entries(seconds).toSorted(([, one], [, other]) => other - one)[0] ?? [];
+  const share = Object.values(seconds).reduce((sum, each) => sum + each, 0) / (windowMs / 1_000);
+  return share < SATURATED_SHARE_MIN
+    ? 'nor by what is beside it: the machine may be busy with something else'
+    : `busiest besides it: ${busiest}`;
+}
+
+/** A first load on a server that has just started, as much as a measured one. It leaves no figures. */
+export async function warmUp(
+  server: BenchServer,
+  workloads: readonly Workload[],
+  measuring: Measuring,
+): Promise<void> {
+  const { figures: _, ...rest } = measuring;
+  for (const workload of workloads) {
+    const name = `${server.name} ${workload.name}: warm-up`;
+    await measureSaturated(name, server, workload, { ...rest, figures: new Figures() });
+  }
 }
 
 /** Open loop: requests by the clock, in a window twice as long, since the last percentiles take many. */

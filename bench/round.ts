@@ -1,5 +1,5 @@
 import { measureLargestBatches } from './largest-batches.ts';
-import { cpuUsPerEvent, type Measuring, measureOpenLoop, measureSaturated } from './measure.ts';
+import { cpuUsPerEvent, type Measuring, measureOpenLoop, measureSaturated, warmUp } from './measure.ts';
 import type { Group } from './options.ts';
 import { runProducerPerformance } from './producer-performance.ts';
 import { type BenchServer, type ServerName, startServer } from './servers.ts';
@@ -27,6 +27,7 @@ export async function measureRound(round: number, measuring: Measuring): Promise
 
   try {
     if (wants('memory')) recordMemory(servers, 'idle', measuring);
+    for (const server of servers) await warmUp(server, [SINGLE, BATCH_100], measuring);
     if (wants('cpu')) {
       for (const workload of WORKLOADS) {
         for (const server of servers)
@@ -128,6 +129,7 @@ async function measureCompression(measuring: Measuring): Promise<void> {
     const settings = { KAFKA_COMPRESSION: compression };
     const server = await startServer('ours', { ...measuring, settings });
     try {
+      await warmUp(server, [SINGLE, BATCH_100], measuring);
       for (const workload of [SINGLE, BATCH_100])
         await measureSaturated(`ours_${compression} ${workload.name}`, server, workload, measuring);
     } finally {

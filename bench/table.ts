@@ -47,6 +47,7 @@ const SECTIONS: readonly Section[] = [
       p99: (row) => `${row} p99_ms`,
       'p99.9': (row) => `${row} p99.9_ms`,
       'sent late p99': (row) => `${row} late_p99_ms`,
+      generator: (row) => `${row} generator_core_share`,
       'CPU µs': (row) => `${row} cpu_us`,
     },
   },

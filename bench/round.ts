@@ -8,8 +8,15 @@ import { BATCH_100, COMPRESSIONS, HALF, LOADS, RECORD_BYTES, SINGLE, WORKLOADS }
 const SERVERS: readonly ServerName[] = ['floor', 'ours', 'naive'];
 const IDLE_REQUESTS_PER_SECOND = 50;
 
-/** Measures everything once, each figure for one server right after the other, beginning with another one each round. */
+/** Measures once whatever was chosen. */
 export async function measureRound(round: number, measuring: Measuring): Promise<void> {
+  const { groups } = measuring.options;
+  if ([...groups].some((group) => group !== 'compression')) await compareServers(round, measuring);
+  if (groups.has('compression')) await measureCompression(measuring);
+}
+
+/** Each figure for one server right after the other, beginning with another one each round. */
+async function compareServers(round: number, measuring: Measuring): Promise<void> {
   const order = SERVERS.map((_, index) => SERVERS[(index + round) % SERVERS.length] as ServerName);
   const servers = await startServers(order, measuring);
   const ours = servers.find(({ name }) => name === 'ours') as BenchServer;
@@ -51,7 +58,6 @@ export async function measureRound(round: number, measuring: Measuring): Promise
   } finally {
     await Promise.all(servers.map((server) => server.stop()));
   }
-  if (wants('compression')) await measureCompression(measuring);
 }
 
 async function startServers(names: readonly ServerName[], measuring: Measuring): Promise<BenchServer[]> {

@@ -16,9 +16,12 @@ afterEach(() => {
 
 describe('the load generator', () => {
   it('counts events, answers and CPU in a closed loop', async () => {
-    const load = await loadOn((request, response) => {
-      request.resume().once('end', () => response.end('x'.repeat(100_000)));
-    }, {});
+    const load = await loadOn(
+      (request, response) => {
+        request.resume().once('end', () => response.end('x'.repeat(100_000)));
+      },
+      { windowMs: 500 },
+    );
     assert.ok(load.requests > 0);
     assert.equal(load.events, load.requests * 10);
     assert.equal(load.failed, 0);

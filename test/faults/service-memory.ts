@@ -359,7 +359,8 @@ const cases: Case[] = [
       spreadMs: 12_000,
       header: 'Prefer: wait=1',
     },
-    holds: allAnswered,
+    // Where the buffer is full to the brim, a connection is closed behind an answer that had no room to wait on it.
+    holds: ({ longestAnswerMs }) => ({ 'nothing hangs': longestAnswerMs <= 3_000 }),
   },
   {
     name: 'connections',

@@ -200,9 +200,9 @@ describe('POST /v1/events/batch', () => {
       if (format === 'json') body[0] = 0x5b;
       body[body.length - 1] = 0x30;
       const before = process.memoryUsage().heapUsed;
-      const startedAt = performance.now();
+      const cpu = process.threadCpuUsage();
       const read = readBatch(body, format, { eventBytesMax: 2_000, eventsMax: BATCH_EVENTS_MAX });
-      assert.ok(performance.now() - startedAt < 400);
+      assert.ok(process.threadCpuUsage(cpu).user < 400_000);
       assert.ok(process.memoryUsage().heapUsed - before < 20e6);
       const result = await read;
       if (text === '\n') assert.ok(Array.isArray(result) && result.length === 1);
@@ -228,8 +228,9 @@ describe('POST /v1/events/batch', () => {
     await Promise.all(reading);
     assert.deepEqual(new Set(read), new Set([3_000]));
     held.sort((a, b) => a - b);
-    assert.ok((held[Math.floor(held.length / 2)] ?? 0) < 12, `${held.map(Math.round)} ms`);
-    assert.ok((held.at(-1) ?? 0) < 60, `${held.map(Math.round)} ms`);
+    // One turn is 5 ms; when all went on in each it was 60 to 127, and 170 to 590 at worst.
+    assert.ok((held[Math.floor(held.length / 2)] ?? 0) < 25, `${held.map(Math.round)} ms`);
+    assert.ok((held.at(-1) ?? 0) < 150, `${held.map(Math.round)} ms`);
   });
 
   it('takes as many events as allowed', async () => {

@@ -7,6 +7,7 @@ import {
   limitText,
   problemResponses,
   REQUEST_ID_PARAMETER,
+  STORED_MEMBERS,
 } from './specification.ts';
 
 const index = Type.Integer({ minimum: 0, description: 'The place of the event in the request, from 0.' });
@@ -31,13 +32,7 @@ const RESULT_CODES: readonly ErrorCode[] = [
   'outcome-unknown',
 ];
 
-const StoredResult = Type.Object({
-  index,
-  id: EventId,
-  status: Type.Literal('stored'),
-  partition: Type.Integer({ minimum: 0, description: 'The partition of the record in Kafka.' }),
-  offset: Type.Integer({ minimum: 0, description: 'The offset of the record in its partition.' }),
-});
+const StoredResult = Type.Object({ index, ...STORED_MEMBERS });
 
 const FailedResult = Type.Object({
   index,

@@ -1,7 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
 import { type ErrorCode, errorRow } from '../errors.ts';
-import { EventId } from '../event.ts';
 import { readEvent } from './event-reader.ts';
 import { freeNow } from './gathered-bytes.ts';
 import type { Outcome } from './outcome.ts';
@@ -11,6 +10,7 @@ import {
   limitText,
   problemResponses,
   REQUEST_ID_PARAMETER,
+  STORED_MEMBERS,
 } from './specification.ts';
 
 /** `POST /v1/events`: one event, answered when it is settled (promises P1 and P4). */
@@ -59,18 +59,10 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
   });
 }
 
-const Stored = Type.Object(
-  {
-    id: EventId,
-    status: Type.Literal('stored'),
-    partition: Type.Integer({ minimum: 0, description: 'The partition of the record in Kafka.' }),
-    offset: Type.Integer({ minimum: 0, description: 'The offset of the record in its partition.' }),
-  },
-  {
-    additionalProperties: false,
-    examples: [{ id: '0198f3a2-6c1e-7b52-9d0e-3f1f6f1f9a01', status: 'stored', partition: 3, offset: 1842 }],
-  },
-);
+const Stored = Type.Object(STORED_MEMBERS, {
+  additionalProperties: false,
+  examples: [{ id: '0198f3a2-6c1e-7b52-9d0e-3f1f6f1f9a01', status: 'stored', partition: 3, offset: 1842 }],
+});
 
 const schema = {
   operationId: 'createEvent',

@@ -142,13 +142,11 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     // Without a socket of its own yet, an answer waits for those before it. Only events may be kept waiting: other
     // answers can be large, or are not counted, so this one is the last of its connection.
     if (reply.raw.socket === null && !(request.countedBytes > 0 && request.method === 'POST')) {
-      reply.header('connection', 'close');
-      connections.stopServing(request.raw.socket);
+      serveNoMoreBehind(request, reply);
     }
     reply.header('x-request-id', request.id);
     if (isFaultyHead(request.raw)) {
-      reply.header('connection', 'close');
-      connections.stopServing(request.raw.socket);
+      serveNoMoreBehind(request, reply);
       reply.send(answerProblem(reply, { code: 'bad-request' }));
     } else if (request.is404) {
       // Now, because Fastify would first judge the Content-Type of what nobody is going to read.
@@ -162,14 +160,11 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     done();
   });
   app.addHook('onSend', (request, reply, _payload, done) => {
-    const { socket } = request.raw;
     if (request.isKept) connections.letGo(request.raw, REQUEST_BYTES);
     request.isKept = false;
     // Node closes idle connections only; one that is in use would be kept, and kept waiting for.
-    if (isClosing && connections.latestOn(socket) === reply.raw) {
-      reply.header('connection', 'close');
-      connections.stopServing(socket);
-    }
+    if (isClosing && connections.latestOn(request.raw.socket) === reply.raw)
+      serveNoMoreBehind(request, reply);
     done();
   });
   app.addHook('onResponse', (request, reply, done) => {
@@ -180,9 +175,14 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     done();
   });
 
-  // A route may find nothing at a path of its own.
   app.setNotFoundHandler(answerUnrouted);
   app.setErrorHandler<FastifyError>(answerError);
+
+  /** This answer is the last of its connection. */
+  function serveNoMoreBehind(request: FastifyRequest, reply: FastifyReply): void {
+    reply.header('connection', 'close');
+    connections.stopServing(request.raw.socket);
+  }
 
   function answerUnrouted(request: FastifyRequest, reply: FastifyReply): FastifyReply {
     discardBody(request.raw);

@@ -1,6 +1,6 @@
 import type { Fault } from '../event.ts';
 
-/** A query parameter or a header does not fit its schema. */
+/** A query parameter does not fit its schema. */
 export class ParameterFault extends Error {
   readonly faults: readonly Fault[];
 

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { ErrorCode } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Hold } from './buffer-budget.ts';
 import type { DecodeBody } from './content-coding.ts';
@@ -79,25 +80,25 @@ export async function receiveEvents(
   void turn.then(() => {
     if (turns.get(socket) === turn) turns.delete(socket);
   });
+  const giveUp = () => {
+    hold.close();
+    endTurn();
+  };
   await before;
+  let bytes: Buffer | ErrorCode = received.bytes;
   if (performance.now() > received.completeAt + options.publishTimeoutMs) {
-    // What holds up a connection for that long comes from its own client: many large bodies at once.
-    hold.close();
-    endTurn();
-    return { status: 'refused', code: 'buffer-full' };
+    bytes = 'buffer-full'; // by its own client, who sent many large bodies at once on this connection
+  } else if (coding !== undefined && bytes.length > 0) {
+    try {
+      bytes = await options.decodeBody(bytes, coding, hold);
+    } catch (error) {
+      giveUp();
+      throw error;
+    }
   }
-  if (coding === undefined || received.bytes.length === 0) return { ...received, endTurn };
-  try {
-    const bytes = await options.decodeBody(received.bytes, coding, hold);
-    if (typeof bytes !== 'string') return { ...received, bytes, endTurn };
-    hold.close();
-    endTurn();
-    return { status: 'refused', code: bytes };
-  } catch (error) {
-    hold.close();
-    endTurn();
-    throw error;
-  }
+  if (typeof bytes !== 'string') return { ...received, bytes, endTurn };
+  giveUp();
+  return { status: 'refused', code: bytes };
 }
 
 /**

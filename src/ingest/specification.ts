@@ -3,6 +3,7 @@ import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import Type from 'typebox';
 import { ConfigSchema } from '../config.ts';
 import { type ErrorCode, errorRow } from '../errors.ts';
+import { EventId } from '../event.ts';
 import { CONTENT_CODINGS } from './content-coding.ts';
 import {
   HEADERS_BYTES_MAX,
@@ -55,6 +56,14 @@ export const specification: FastifyDynamicSwaggerOptions = {
     buildLocalReference: (json, _baseUri, _fragment, index) => String(json.$id ?? `schema-${index}`),
   },
   transformObject: finishDocument,
+};
+
+/** What an answer says of an event that is stored. */
+export const STORED_MEMBERS = {
+  id: EventId,
+  status: Type.Literal('stored'),
+  partition: Type.Integer({ minimum: 0, description: 'The partition of the record in Kafka.' }),
+  offset: Type.Integer({ minimum: 0, description: 'The offset of the record in its partition.' }),
 };
 
 export const REQUEST_ID_PARAMETER = {

@@ -82,6 +82,14 @@ const post = (payload: string | Buffer = EVENT, headers: Record<string, string> 
 const rawPost = (body = EVENT, headers = 'Content-Type: application/json\r\n') =>
   `POST /v1/events HTTP/1.1\r\nHost: a\r\n${headers}Content-Length: ${body.length}\r\n\r\n${body}`;
 
+const rawBatch = (body: string) => rawPost(body).replace('/v1/events', '/v1/events/batch');
+
+const rawBrotli = (body: string) =>
+  rawPost(
+    brotliCompressSync(body).toString('latin1'),
+    'Content-Type: application/json\r\nContent-Encoding: br\r\n',
+  );
+
 async function until(isSo: () => boolean): Promise<void> {
   const deadline = performance.now() + 3_000;
   while (!isSo()) {
@@ -603,8 +611,7 @@ describe('on a connection', () => {
   it('P6: accepts what is sent on one connection in its order, a batch that takes long to read included', async () => {
     const client = await RawClient.connect(await listen());
     const batch = `[${Array.from({ length: 900 }, () => EVENT).join(',')}]`;
-    const rawBatch = rawPost(batch).replace('/v1/events', '/v1/events/batch');
-    client.write(rawPost() + rawBatch + rawPost() + rawBatch + rawPost() + rawPost());
+    client.write(rawPost() + rawBatch(batch) + rawPost() + rawBatch(batch) + rawPost() + rawPost());
     for (let count = 0; count < 6; count += 1) assert.ok(((await client.answer())?.status ?? 0) < 300);
     assert.deepEqual(
       published.map(({ events }) => events.length),
@@ -615,11 +622,7 @@ describe('on a connection', () => {
 
   it('P6: accepts what is sent on one connection in its order, bodies that take long to decode included', async () => {
     const client = await RawClient.connect(await listen());
-    const encoded = (id: string) =>
-      rawPost(
-        brotliCompressSync(named(id).padEnd(MiB, ' ')).toString('latin1'),
-        'Content-Type: application/json\r\nContent-Encoding: br\r\n',
-      );
+    const encoded = (id: string) => rawBrotli(named(id).padEnd(MiB, ' '));
     client.write(
       encoded('a') + rawPost(named('b')) + encoded('c') + rawPost(named('d')) + rawPost(named('e')),
     );
@@ -629,18 +632,12 @@ describe('on a connection', () => {
   });
 
   for (const [what, first] of [
-    [
-      'a body that takes long to decode',
-      rawPost(
-        brotliCompressSync(padded(MiB)).toString('latin1'),
-        'Content-Type: application/json\r\nContent-Encoding: br\r\n',
-      ),
-    ],
+    ['a body that takes long to decode', rawBrotli(padded(MiB))],
     [
       'a batch that takes long to read',
-      rawPost(
+      rawBatch(
         `[${Array.from({ length: 900 }, () => `${EVENT.slice(0, -1)},"data":[${'{"a":0},'.repeat(100)}0]}`)}]`,
-      ).replace('/v1/events', '/v1/events/batch'),
+      ),
     ],
   ] as const) {
     it(`P6: keeps the order behind ${what} also when the connection is lost meanwhile`, async () => {
@@ -664,7 +661,7 @@ describe('on a connection', () => {
     client.write(rawPost());
     await until(() => published.length === 1);
     outcome = 'throw';
-    client.write((rawPost(`[${EVENT}]`).replace('/v1/events', '/v1/events/batch') + rawPost()).repeat(2));
+    client.write((rawBatch(`[${EVENT}]`) + rawPost()).repeat(2));
     await until(() => logged.filter(({ level }) => level === 50).length === 4);
     client.reset();
     settle(published[0] as PublishRequest, STORED);
@@ -674,10 +671,7 @@ describe('on a connection', () => {
   it('P5: what waits on its connection for longer than the publish timeout is refused', async () => {
     app = await open({ ...options, limits: { ...options.limits, publishTimeoutMs: 1 } });
     const client = await RawClient.connect(await listen());
-    const encoded = rawPost(
-      brotliCompressSync(padded(MiB)).toString('latin1'),
-      'Content-Type: application/json\r\nContent-Encoding: br\r\n',
-    );
+    const encoded = rawBrotli(padded(MiB));
     client.write(encoded + rawPost().repeat(5));
     const statuses = [];
     for (let count = 0; count < 6; count += 1) statuses.push((await client.answer())?.status);
@@ -704,7 +698,7 @@ describe('on a connection', () => {
     await until(() => published.length === 1);
     const before = budget.bytes;
     // Its answer is ready at once, and waits behind the first.
-    client.write(rawPost(`[${'0,'.repeat(900)}0]`).replace('/v1/events', '/v1/events/batch'));
+    client.write(rawBatch(`[${'0,'.repeat(900)}0]`));
     await until(() => budget.bytes > before + 901 * 100);
     settle(published[0] as PublishRequest, STORED);
     assert.equal((await client.answer())?.status, 201);
@@ -721,9 +715,7 @@ describe('on a connection', () => {
     const before = budget.bytes;
     const id = '\u{10400}'.repeat(128);
     const event = Buffer.from(EVENT.replace('e1', id).replace('{', '{"time":"now",')).toString('latin1');
-    client.write(
-      rawPost(`[${Array.from({ length: 900 }, () => event)}]`).replace('/v1/events', '/v1/events/batch'),
-    );
+    client.write(rawBatch(`[${Array.from({ length: 900 }, () => event)}]`));
     while ((await counted('dual_stream_events_total{outcome="refused"}')) < 900) await delay(1);
     const countedBytes = budget.bytes - before;
     settle(published[0] as PublishRequest, STORED);
@@ -755,7 +747,7 @@ describe('on a connection', () => {
     client.write(rawPost());
     await until(() => published.length === 1);
     const before = budget.bytes;
-    client.write(rawPost(`[${'0,'.repeat(900)}0]`).replace('/v1/events', '/v1/events/batch'));
+    client.write(rawBatch(`[${'0,'.repeat(900)}0]`));
     await until(() => budget.bytes > before + 901 * 100);
     client.reset();
     settle(published[0] as PublishRequest, STORED);

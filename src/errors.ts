@@ -136,7 +136,7 @@ export const errors = {
     422,
     false,
     'A parameter is not valid',
-    'A query parameter or a header has a value that the specification does not allow. The member `errors` points at it.',
+    'A query parameter has a value that the specification does not allow. The member `errors` points at it.',
   ),
   'batch-empty': row(422, false, 'The batch is empty', 'A batch holds at least one event.'),
   'batch-aborted': row(

@@ -119,7 +119,9 @@ export interface Fault {
   readonly detail: string;
 }
 
-const eventInput = Compile(EventInput);
+/** What {@link EventInput} says of members that are listed: for those that are not, TypeBox would try a pattern on each. */
+const listedMembers = Compile(Type.Object(EventInput.properties));
+const memberNames = new Set(Object.keys(EventInput.properties));
 const members = Object.entries(rules).map(([name, rule]) => ({
   name,
   rule,
@@ -129,7 +131,12 @@ const eventId = Compile(EventId);
 
 /** Whether `value`, as JSON.parse gives it, is an event. */
 export function isEventInput(value: unknown): value is EventInput {
-  return eventInput.Check(value);
+  return listedMembers.Check(value) && hasListedMembersOnly(value);
+}
+
+function hasListedMembersOnly(value: object): boolean {
+  for (const name in value) if (!memberNames.has(name)) return false;
+  return true;
 }
 
 export function isEventId(value: unknown): value is string {

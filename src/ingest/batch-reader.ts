@@ -1,6 +1,6 @@
 import type { PublishableEvent } from './dual-publisher.ts';
-import { isPlainUtf8, readEvent } from './event-reader.ts';
-import { afterSpace, elementsOf } from './json-scan.ts';
+import { encodingOf, type ReadOptions, readElement, readEvent, startsWithMark } from './event-reader.ts';
+import { JsonElements, someSpaceEnd } from './json-scan.ts';
 import type { Problem } from './problem.ts';
 
 /** How the events of a batch are put together. */
@@ -11,11 +11,12 @@ export interface BatchLimits {
   readonly eventsMax: number;
 }
 
-const LINE_FEED = 0x0a;
 /** How long batches may hold up everything else before others have their turn. */
 const TURN_MS = 5;
-/** The clock is not asked for each event. */
-const EVENTS_PER_LOOK = 16;
+/** The clock is asked after so many bytes; an event counts as what it costs beside its bytes. */
+const BYTES_PER_LOOK = 16 * 1024;
+const EVENT_COST_BYTES = 256;
+const LINE_FEED = 0x0a;
 
 /** Batches that are being read. Only one goes on in each turn of the event loop: the turns of thirty would add up. */
 const waiting: (() => void)[] = [];
@@ -33,26 +34,95 @@ export async function readBatch(
   { eventBytesMax, eventsMax }: BatchLimits,
 ): Promise<readonly (PublishableEvent | Problem)[] | Problem> {
   if (waiting.length > 0) await nextTurn();
-  if (afterSpace(body, 0) === body.length) return { code: 'empty-body' };
-  if (format === 'json' && !isPlainUtf8(body)) return { code: 'invalid-utf8' };
-  const slices = format === 'json' ? elementsOf(body, eventsMax) : linesOf(body, eventsMax);
-  if (slices === undefined) return { code: 'malformed-json' };
-  if (slices.length === 0) return { code: 'batch-empty' };
-  if (slices.length > eventsMax) return { code: 'batch-too-large' };
+  const encoding = encodingOf(body);
+  const options = { receivedAtMs: Date.now(), eventBytesMax, encoding };
+  if (format === 'json' && (encoding === undefined || startsWithMark(body, 0)))
+    return { code: 'invalid-utf8' };
+  const events = format === 'json' ? new ArrayEvents(body, options) : new LineEvents(body, options);
 
-  const receivedAtMs = Date.now();
   const items: (PublishableEvent | Problem)[] = [];
+  let lookAt = BYTES_PER_LOOK;
   let turnEndsAt = performance.now() + TURN_MS;
-  for (const slice of slices) {
-    const item = readEvent(slice, receivedAtMs, eventBytesMax);
-    if (format === 'json' && 'code' in item && item.code === 'malformed-json') return item;
-    items.push(item);
-    if (items.length % EVENTS_PER_LOOK > 0 || performance.now() < turnEndsAt) continue;
+  for (;;) {
+    const item = events.next();
+    if (item === 'end') break;
+    if (item !== 'more') {
+      if (items.length === eventsMax) return { code: 'batch-too-large' };
+      if (format === 'json' && 'code' in item && item.code === 'malformed-json') return item;
+      items.push(item);
+    }
+    const cost = events.position + items.length * EVENT_COST_BYTES;
+    if (cost < lookAt) continue;
+    lookAt = cost + BYTES_PER_LOOK;
+    if (performance.now() < turnEndsAt) continue;
     // oxlint-disable-next-line no-await-in-loop -- to let others have their turn is what it is for
     await nextTurn();
     turnEndsAt = performance.now() + TURN_MS;
   }
-  return items;
+  if (items.length > 0) return items;
+  return { code: events.isBlank ? 'empty-body' : 'batch-empty' };
+}
+
+/** Events one after the other. */
+interface Events {
+  /** How far they are read. */
+  readonly position: number;
+  /** Whether there was nothing but white space. */
+  readonly isBlank: boolean;
+  /** The next one, or why it is refused. `more`: it was not reached yet. */
+  next(): PublishableEvent | Problem | 'more' | 'end';
+}
+
+class ArrayEvents implements Events {
+  readonly #body: Buffer;
+  readonly #options: ReadOptions;
+  readonly #elements: JsonElements;
+
+  constructor(body: Buffer, options: ReadOptions) {
+    this.#body = body;
+    this.#options = options;
+    this.#elements = new JsonElements(body);
+  }
+
+  get position(): number {
+    return this.#elements.position;
+  }
+
+  get isBlank(): boolean {
+    return this.#elements.isBlank;
+  }
+
+  next(): PublishableEvent | Problem | 'more' | 'end' {
+    const elements = this.#elements;
+    const found = elements.next();
+    if (found === 'element') return readElement(this.#body, elements.start, elements.scan, this.#options);
+    return found === 'malformed' ? { code: 'malformed-json' } : found;
+  }
+}
+
+/** Lines of NDJSON; those that are blank are none. */
+class LineEvents implements Events {
+  readonly #body: Buffer;
+  readonly #options: ReadOptions;
+  position = 0;
+  isBlank = true;
+
+  constructor(body: Buffer, options: ReadOptions) {
+    this.#body = body;
+    this.#options = options;
+  }
+
+  next(): PublishableEvent | Problem | 'more' | 'end' {
+    const body = this.#body;
+    const { end: start, isWhole } = someSpaceEnd(body, this.position);
+    this.position = start;
+    if (!isWhole) return 'more';
+    if (start === body.length) return 'end';
+    const found = body.indexOf(LINE_FEED, start);
+    this.position = found < 0 ? body.length : found;
+    this.isBlank = false;
+    return readEvent(body, start, this.position, this.#options);
+  }
 }
 
 function nextTurn(): Promise<void> {
@@ -65,19 +135,4 @@ function nextTurn(): Promise<void> {
 function letOneGoOn(): void {
   waiting.shift()?.();
   if (waiting.length > 0) setImmediate(letOneGoOn);
-}
-
-/**
- * The lines of NDJSON that hold something, without the space before it; of more than `max` one too many. Each is an
- * object of a hundred bytes, and 10 MiB can hold five million: they would take 700 MB and seconds.
- */
-function linesOf(body: Buffer, max: number): readonly Buffer[] {
-  const lines: Buffer[] = [];
-  for (let start = afterSpace(body, 0); start < body.length && lines.length <= max; ) {
-    const found = body.indexOf(LINE_FEED, start);
-    const end = found < 0 ? body.length : found;
-    lines.push(body.subarray(start, end));
-    start = afterSpace(body, end);
-  }
-  return lines;
 }

@@ -1,48 +1,77 @@
-import { isUtf8 } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import { DATA_DEPTH_MAX, type EventInput, eventFaults, isEventId, isEventInput } from '../event.ts';
 import type { PublishableEvent } from './dual-publisher.ts';
-import { isSpace, scanJson } from './json-scan.ts';
+import { afterSpace, isSpace, type JsonScan, scanJson } from './json-scan.ts';
 import type { Problem } from './problem.ts';
 import { assignId } from './uuid-v7.ts';
 
-const OPENING_BRACE = 0x7b;
-const OPENING_BRACKET = 0x5b;
 /** The event is an object around `data`. */
 const EVENT_DEPTH_MAX = 1 + DATA_DEPTH_MAX;
 const FORBIDDEN_KEY = '__proto__';
 /** A count that stays what it is, whatever is added to it. */
 const FORBIDDEN = Number.NEGATIVE_INFINITY;
 
+/** How bytes are decoded; as ASCII where that is what they are, as it is the fastest. */
+export type TextEncoding = 'latin1' | 'utf8';
+
+/** What holds for all events of a request. */
+export interface ReadOptions {
+  readonly receivedAtMs: number;
+  readonly eventBytesMax: number;
+  /** Of all the bytes of the request; `undefined`: somewhere in them there is something else than UTF-8. */
+  readonly encoding: TextEncoding | undefined;
+}
+
 /**
- * Reads one event, without changing it: the record's value is the sender's bytes, with the members that the service
- * assigns spliced in after the opening brace. JSON.parse judges the syntax and shows the members; what it makes of
- * numbers and strings is never stored.
+ * Reads the one event that should be in `bytes[start, end)`, without changing it: the record's value is the sender's
+ * bytes, with the members that the service assigns spliced in after the opening brace. JSON.parse judges the syntax and
+ * shows the members; what it makes of numbers and strings is never stored.
  *
  * Otherwise returns why it is refused, with the id if it could be read and is valid. The first rule that is broken
  * decides; size and depth come before anything whose cost they bound.
  * Never throws.
  */
 export function readEvent(
-  body: Buffer,
-  receivedAtMs: number,
-  eventBytesMax: number,
+  bytes: Buffer,
+  start: number,
+  end: number,
+  options: ReadOptions,
 ): PublishableEvent | Problem {
-  const bytes = withoutSpaceAround(body);
-  if (bytes.length === 0) return { code: 'empty-body' };
-  if (bytes.length > eventBytesMax) return { code: 'event-too-large' };
-  if (!isPlainUtf8(bytes)) return { code: 'invalid-utf8' };
+  const from = afterSpace(bytes, start, end);
+  let to = end;
+  while (to > from && isSpace(bytes[to - 1] as number)) to -= 1;
+  if (from === to) return { code: 'empty-body' };
+  if (to - from > options.eventBytesMax) return { code: 'event-too-large' };
+  const encoding = options.encoding ?? encodingOf(bytes.subarray(from, to));
+  if (encoding === undefined || startsWithMark(bytes, from)) return { code: 'invalid-utf8' };
+  const scan = scanJson(bytes, from, to);
+  if (scan.depth > EVENT_DEPTH_MAX) return { code: 'json-too-deep' };
+  if (scan.end < to) return { code: 'malformed-json' };
+  return readScanned(bytes, from, scan, encoding, options);
+}
 
-  let members = 0;
-  if (bytes[0] === OPENING_BRACE || bytes[0] === OPENING_BRACKET) {
-    const scan = scanJson(bytes, 0);
-    if (scan.depth > EVENT_DEPTH_MAX) return { code: 'json-too-deep' };
-    if (scan.end < bytes.length) return { code: 'malformed-json' };
-    members = scan.members;
-  }
+/** Reads an event that was scanned already and is known to be UTF-8; see {@link readEvent}. */
+export function readElement(
+  bytes: Buffer,
+  start: number,
+  scan: JsonScan,
+  options: ReadOptions,
+): PublishableEvent | Problem {
+  if (scan.end - start > options.eventBytesMax) return { code: 'event-too-large' };
+  if (scan.depth > EVENT_DEPTH_MAX) return { code: 'json-too-deep' };
+  return readScanned(bytes, start, scan, options.encoding ?? 'utf8', options);
+}
 
+function readScanned(
+  bytes: Buffer,
+  start: number,
+  { end, members }: JsonScan,
+  encoding: TextEncoding,
+  { receivedAtMs, eventBytesMax }: ReadOptions,
+): PublishableEvent | Problem {
   let value: unknown;
   try {
-    value = JSON.parse(bytes.toString('utf8'));
+    value = JSON.parse(bytes.toString(encoding, start, end));
   } catch {
     return { code: 'malformed-json' }; // the error's message quotes the text
   }
@@ -56,7 +85,7 @@ export function readEvent(
 
   const id = value.id ?? assignId(receivedAtMs);
   const head = assignedMembers(value, id, receivedAtMs);
-  const tail = bytes.subarray(1);
+  const tail = bytes.subarray(start + 1, end);
   if (head.length + tail.length > eventBytesMax) return { code: 'event-too-large', ...readableId(value) };
   return { id, type: value.type, sourceType: value.source_type, sourceId: value.source_id, head, tail };
 }
@@ -88,7 +117,8 @@ function countKeys(value: unknown): number {
     for (const item of value) count += countKeys(item);
     return count;
   }
-  for (const key of Object.keys(value)) {
+  // What JSON.parse makes has no members but its own.
+  for (const key in value) {
     if (key === FORBIDDEN_KEY) return FORBIDDEN;
     count += 1 + countKeys((value as Record<string, unknown>)[key]);
   }
@@ -100,17 +130,13 @@ function readableId(value: unknown): { id?: string } {
   return isEventId(id) ? { id } : {};
 }
 
-/** Without the white space of JSON at both ends. */
-function withoutSpaceAround(bytes: Buffer): Buffer {
-  let start = 0;
-  let end = bytes.length;
-  while (start < end && isSpace(bytes[start] as number)) start += 1;
-  while (end > start && isSpace(bytes[end - 1] as number)) end -= 1;
-  return end - start === bytes.length ? bytes : bytes.subarray(start, end);
+/** `undefined`: they are not UTF-8. */
+export function encodingOf(bytes: Buffer): TextEncoding | undefined {
+  if (isAscii(bytes)) return 'latin1';
+  return isUtf8(bytes) ? 'utf8' : undefined;
 }
 
-/** UTF-8 without a byte order mark. */
-export function isPlainUtf8(bytes: Buffer): boolean {
-  const startsWithMark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
-  return isUtf8(bytes) && !startsWithMark;
+/** Whether a byte order mark is there; JSON has none (RFC 8259, 8.1). */
+export function startsWithMark(bytes: Buffer, at: number): boolean {
+  return bytes[at] === 0xef && bytes[at + 1] === 0xbb && bytes[at + 2] === 0xbf;
 }

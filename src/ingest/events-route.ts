@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
 import { type ErrorCode, errorRow } from '../errors.ts';
-import { readEvent } from './event-reader.ts';
+import { encodingOf, readEvent } from './event-reader.ts';
 import { freeNow } from './gathered-bytes.ts';
 import type { Outcome } from './outcome.ts';
 import { type EventsRouteOptions, followWait, receiveEvents } from './receive-events.ts';
@@ -27,7 +27,11 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
 
     const { bytes, hold, completeAt, endTurn } = received;
     try {
-      const event = readEvent(bytes, Date.now(), eventBytesMax());
+      const event = readEvent(bytes, 0, bytes.length, {
+        receivedAtMs: Date.now(),
+        eventBytesMax: eventBytesMax(),
+        encoding: encodingOf(bytes),
+      });
       if ('code' in event) {
         endTurn();
         hold.close();

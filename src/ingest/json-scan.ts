@@ -1,10 +1,10 @@
-/** What one pass over the bytes of an array or object finds out, without building anything. */
+/** What one pass over the bytes of a JSON value finds out, without building anything. */
 export interface JsonScan {
-  /** The position behind its closing bracket; the end of the bytes when it is never closed. */
+  /** The position behind the value; where the scan stopped, if it is never closed. */
   readonly end: number;
   /** How many members its objects have together, as written: a name that is given twice counts twice. */
   readonly members: number;
-  /** How deep arrays and objects are nested; `[]` alone has depth 1. */
+  /** How deep arrays and objects are nested; `[]` alone has depth 1, a scalar 0. */
   readonly depth: number;
 }
 
@@ -19,19 +19,27 @@ const BRACKET_BIT = 0x20;
 const OPENING = 0x7b;
 const CLOSING = 0x7d;
 
+/** So much white space is skipped in one go; ten megabytes of it take tens of milliseconds. */
+const SPACE_BYTES_MAX = 16 * 1024;
+
 /**
- * Scans the array or object that begins at `start`. It looks at strings and brackets only, so the answer holds for
- * JSON, and whether the bytes are JSON remains to be asked. It never recurses: depth costs nothing.
+ * Scans the value that begins at `start`, up to `limit` at most. It looks at strings and brackets only, so the answer
+ * holds for JSON, and whether the bytes are JSON remains to be asked. It never recurses: depth costs nothing.
+ * Where no value begins, `end` is `start`.
  */
-export function scanJson(bytes: Buffer, start: number): JsonScan {
+export function scanJson(bytes: Buffer, start: number, limit: number): JsonScan {
+  const first = bytes[start] as number;
   let members = 0;
   let open = 0;
   let depth = 0;
   let at = start;
-  while (at < bytes.length) {
+  if ((first | BRACKET_BIT) !== OPENING) {
+    return { end: scalarEnd(bytes, start, limit), members, depth };
+  }
+  while (at < limit) {
     const byte = bytes[at] as number;
     if (byte === QUOTE) {
-      at = stringEnd(bytes, at);
+      at = stringEnd(bytes, at, limit);
       continue;
     }
     at += 1;
@@ -49,37 +57,62 @@ export function scanJson(bytes: Buffer, start: number): JsonScan {
 }
 
 /**
- * The elements of the array that these bytes are, each without the white space around it; `undefined` where they are
- * none. The elements themselves remain to be parsed: only what is between them was looked at. Of more than `max` it
- * returns one too many and looks no further.
+ * The elements of the array that some bytes are, one after the other. The elements themselves remain to be parsed: only
+ * what is between them is judged.
  */
-export function elementsOf(bytes: Buffer, max: number): readonly Buffer[] | undefined {
-  const elements: Buffer[] = [];
-  let at = afterSpace(bytes, 0);
-  if (bytes[at] !== OPENING_SQUARE) return undefined;
-  at = afterSpace(bytes, at + 1);
-  let isOver = bytes[at] === CLOSING_SQUARE;
-  while (!isOver) {
-    const start = at;
-    at = valueEnd(bytes, start);
-    if (at === start) return undefined;
-    elements.push(bytes.subarray(start, at));
-    if (elements.length > max) return elements;
-    at = afterSpace(bytes, at);
-    isOver = bytes[at] === CLOSING_SQUARE;
-    if (!isOver && bytes[at] !== COMMA) return undefined;
-    if (!isOver) at = afterSpace(bytes, at + 1);
+export class JsonElements {
+  readonly #bytes: Buffer;
+  #at = 0;
+  #expected: 'array' | 'element or end' | 'element' | 'comma or end' | 'nothing' = 'array';
+  /** Of the latest element. */
+  start = 0;
+  scan: JsonScan = { end: 0, members: 0, depth: 0 };
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
   }
-  return afterSpace(bytes, at + 1) === bytes.length ? elements : undefined;
+
+  /** How far it has come. */
+  get position(): number {
+    return this.#at;
+  }
+
+  /** Whether it has found no array yet, and nothing else either. */
+  get isBlank(): boolean {
+    return this.#expected === 'array';
+  }
+
+  /** Looks for the next element. `more`: it was not reached yet, because of much white space before it. */
+  next(): 'element' | 'more' | 'end' | 'malformed' {
+    const bytes = this.#bytes;
+    for (;;) {
+      const { end: at, isWhole } = someSpaceEnd(bytes, this.#at);
+      this.#at = at;
+      if (!isWhole) return 'more';
+      const byte = bytes[at];
+      if (byte === undefined) return this.isBlank || this.#expected === 'nothing' ? 'end' : 'malformed';
+      if (this.#expected === 'element' || (this.#expected === 'element or end' && byte !== CLOSING_SQUARE)) {
+        this.start = at;
+        this.scan = scanJson(bytes, at, bytes.length);
+        this.#at = this.scan.end;
+        this.#expected = 'comma or end';
+        return this.#at === at ? 'malformed' : 'element';
+      }
+      this.#at += 1;
+      if (this.#expected === 'array' && byte === OPENING_SQUARE) this.#expected = 'element or end';
+      else if (this.#expected === 'comma or end' && byte === COMMA) this.#expected = 'element';
+      else if (this.#expected !== 'array' && this.#expected !== 'nothing' && byte === CLOSING_SQUARE)
+        this.#expected = 'nothing';
+      else return 'malformed';
+    }
+  }
 }
 
-/** The position behind the value that begins at `start`; `start` itself where none does. */
-function valueEnd(bytes: Buffer, start: number): number {
-  const first = bytes[start] ?? 0;
-  if (first === QUOTE) return stringEnd(bytes, start);
-  if ((first | BRACKET_BIT) === OPENING) return scanJson(bytes, start).end;
+/** The position behind the string or the word that begins at `start`; `start` itself where none does. */
+function scalarEnd(bytes: Buffer, start: number, limit: number): number {
+  if (bytes[start] === QUOTE) return stringEnd(bytes, start, limit);
   let at = start;
-  while (at < bytes.length && !isDelimiter(bytes[at] as number)) at += 1;
+  while (at < limit && !isDelimiter(bytes[at] as number)) at += 1;
   return at;
 }
 
@@ -87,10 +120,16 @@ function isDelimiter(byte: number): boolean {
   return byte === COMMA || byte === COLON || (byte | BRACKET_BIT) === CLOSING || isSpace(byte);
 }
 
-/** The position of the first byte from `start` on that is no white space. */
-export function afterSpace(bytes: Buffer, start: number): number {
+/** The end of the white space from `start` on, or of as much as is skipped in one go. */
+export function someSpaceEnd(bytes: Buffer, start: number): { end: number; isWhole: boolean } {
+  const end = afterSpace(bytes, start, Math.min(bytes.length, start + SPACE_BYTES_MAX));
+  return { end, isWhole: end < start + SPACE_BYTES_MAX };
+}
+
+/** The position of the first byte from `start` on that is no white space, or `limit`. */
+export function afterSpace(bytes: Buffer, start: number, limit: number): number {
   let at = start;
-  while (at < bytes.length && isSpace(bytes[at] as number)) at += 1;
+  while (at < limit && isSpace(bytes[at] as number)) at += 1;
   return at;
 }
 
@@ -100,12 +139,12 @@ export function isSpace(byte: number): boolean {
 }
 
 /** The position behind the string whose opening quote is at `start`. */
-function stringEnd(bytes: Buffer, start: number): number {
+function stringEnd(bytes: Buffer, start: number, limit: number): number {
   let at = start + 1;
-  while (at < bytes.length) {
+  while (at < limit) {
     const byte = bytes[at] as number;
     if (byte === QUOTE) return at + 1;
     at += byte === BACKSLASH ? 2 : 1;
   }
-  return bytes.length;
+  return limit;
 }

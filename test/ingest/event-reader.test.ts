@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { PublishableEvent } from '../../src/ingest/dual-publisher.ts';
-import { readEvent } from '../../src/ingest/event-reader.ts';
+import { encodingOf, readEvent } from '../../src/ingest/event-reader.ts';
 import type { Problem } from '../../src/ingest/problem.ts';
 import { eventText } from '../json-text.ts';
 
@@ -12,7 +12,9 @@ const MEMBERS = '"type":"repo.starred","source_type":"user","source_id":"octocat
 const GIVEN = `"id":"e1","time":"2026-11-23T11:00:00Z",${MEMBERS}`;
 
 function read(body: string | Buffer, eventBytesMax = EVENT_BYTES_MAX): PublishableEvent | Problem {
-  return readEvent(Buffer.from(body as string), RECEIVED_AT_MS, eventBytesMax);
+  const bytes = Buffer.from(body as string);
+  const options = { receivedAtMs: RECEIVED_AT_MS, eventBytesMax, encoding: encodingOf(bytes) };
+  return readEvent(bytes, 0, bytes.length, options);
 }
 
 function accepted(body: string | Buffer): PublishableEvent {

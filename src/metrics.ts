@@ -1,4 +1,5 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, type Metric, Registry } from 'prom-client';
+import { BucketCounts } from './bucket-counts.ts';
 
 const LATENCY_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30];
 
@@ -15,23 +16,12 @@ export type EventOutcome = 'stored' | 'stored_late' | 'refused' | 'not_stored' |
 /** Every metric of the service, as verbs of the domain. Labels are short closed lists, never an id. */
 export class Metrics {
   readonly #registry = new Registry();
-  readonly #httpRequests = new Histogram({
-    name: 'http_server_request_duration_seconds',
-    help: 'Duration of HTTP server requests, from the headers to the last byte of the answer.',
-    labelNames: ['http_request_method', 'http_route', 'http_response_status_code'] as const,
-    buckets: LATENCY_SECONDS,
-    registers: [this.#registry],
-  });
+  readonly #httpRequests = new HttpRequests();
+  readonly #publishes = new BucketCounts(LATENCY_SECONDS);
   readonly #events = new Counter({
     name: 'dual_stream_events_total',
     help: 'Events answered, by outcome: stored, refused, not_stored, unknown; stored_late: acknowledged after it was answered unknown.',
     labelNames: ['outcome'] as const,
-    registers: [this.#registry],
-  });
-  readonly #publishes = new Histogram({
-    name: 'dual_stream_kafka_publish_duration_seconds',
-    help: 'Time from accepting an event to the acknowledgement of Kafka.',
-    buckets: LATENCY_SECONDS,
     registers: [this.#registry],
   });
   readonly #kafkaRequests = new Histogram({
@@ -97,14 +87,15 @@ export class Metrics {
     help: 'min.insync.replicas of the topic; below 2, an acknowledged event may be on one broker only.',
     registers: [this.#registry],
   });
-  /** A child per label value, looked up once: that is most of what an increment costs. */
-  readonly #eventsBy = {
-    stored: this.#events.labels('stored'),
-    stored_late: this.#events.labels('stored_late'),
-    refused: this.#events.labels('refused'),
-    not_stored: this.#events.labels('not_stored'),
-    unknown: this.#events.labels('unknown'),
+  /** Not in the counter yet: an event is counted at the cost of an addition, and in the counter at each scrape. */
+  readonly #settled: Record<EventOutcome, number> = {
+    stored: 0,
+    stored_late: 0,
+    refused: 0,
+    not_stored: 0,
+    unknown: 0,
   };
+  /** A child per label value, looked up once: that is most of what an increment costs. */
   readonly #notificationsBy = {
     sent: this.#notifications.labels('sent'),
     failed: this.#notifications.labels('failed'),
@@ -114,9 +105,17 @@ export class Metrics {
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
     // A counter that has not counted yet is still worth seeing: a rate over it needs a first value.
-    for (const counter of [...Object.values(this.#eventsBy), ...Object.values(this.#notificationsBy)]) {
-      counter.inc(0);
-    }
+    for (const counter of Object.values(this.#notificationsBy)) counter.inc(0);
+    this.#expose({
+      name: 'http_server_request_duration_seconds',
+      help: 'Duration of HTTP server requests, from the headers to the last byte of the answer.',
+      counts: () => this.#httpRequests.all,
+    });
+    this.#expose({
+      name: 'dual_stream_kafka_publish_duration_seconds',
+      help: 'Time from accepting an event to the acknowledgement of Kafka.',
+      counts: () => [{ labels: {}, counts: this.#publishes }],
+    });
   }
 
   /** Reads the buffer's depth at each scrape. */
@@ -147,14 +146,11 @@ export class Metrics {
   }
 
   httpRequest(method: string, route: string, status: number, seconds: number): void {
-    this.#httpRequests.observe(
-      { http_request_method: method, http_route: route, http_response_status_code: status },
-      seconds,
-    );
+    this.#httpRequests.of(method, route, status).observe(seconds);
   }
 
   eventsSettled(outcome: EventOutcome, count: number): void {
-    this.#eventsBy[outcome].inc(count);
+    this.#settled[outcome] += count;
   }
 
   publishTook(seconds: number): void {
@@ -208,6 +204,74 @@ export class Metrics {
 
   /** The Prometheus text exposition. */
   text(): Promise<string> {
+    for (const [outcome, count] of Object.entries(this.#settled) as [EventOutcome, number][]) {
+      this.#events.inc({ outcome }, count);
+      this.#settled[outcome] = 0;
+    }
     return this.#registry.metrics();
   }
+
+  /**
+   * Registers a histogram that is counted here. prom-client's own makes an object and a hash of its labels for each
+   * value, which came to a twentieth of what an event costs.
+   */
+  #expose({
+    name,
+    help,
+    counts,
+  }: {
+    name: string;
+    help: string;
+    counts: () => readonly LabelledCounts[];
+  }): void {
+    const metric = {
+      name,
+      help,
+      type: 'histogram',
+      aggregator: 'sum',
+      get: async () => ({ ...metric, values: counts().flatMap((each) => samplesOf(name, each)) }),
+      reset: () => {},
+    };
+    this.#registry.registerMetric(metric as unknown as Metric);
+  }
+}
+
+interface LabelledCounts {
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly counts: BucketCounts;
+}
+
+/** Counts by method, route and status, which are short closed lists. */
+class HttpRequests {
+  readonly #byRoute = new Map<string, Map<string, Map<number, BucketCounts>>>();
+  readonly all: LabelledCounts[] = [];
+
+  of(method: string, route: string, status: number): BucketCounts {
+    return this.#byRoute.get(route)?.get(method)?.get(status) ?? this.#add(method, route, status);
+  }
+
+  #add(method: string, route: string, status: number): BucketCounts {
+    const counts = new BucketCounts(LATENCY_SECONDS);
+    const labels = { http_request_method: method, http_route: route, http_response_status_code: status };
+    this.all.push({ labels, counts });
+    const byMethod = this.#byRoute.get(route) ?? new Map<string, Map<number, BucketCounts>>();
+    const byStatus = byMethod.get(method) ?? new Map<number, BucketCounts>();
+    this.#byRoute.set(route, byMethod.set(method, byStatus.set(status, counts)));
+    return counts;
+  }
+}
+
+/** What prom-client's own histogram shows of its values. */
+function samplesOf(name: string, { labels, counts }: LabelledCounts) {
+  const cumulative = counts.cumulative();
+  const total = cumulative.at(-1) ?? 0;
+  return [
+    ...[...counts.bounds, '+Inf'].map((le, index) => ({
+      metricName: `${name}_bucket`,
+      labels: { ...labels, le },
+      value: cumulative[index] ?? total,
+    })),
+    { metricName: `${name}_sum`, labels, value: counts.sum },
+    { metricName: `${name}_count`, labels, value: total },
+  ];
 }

@@ -30,8 +30,8 @@ export const NotificationMessage = Type.Object(
 
 export type NotificationMessage = Type.Static<typeof NotificationMessage>;
 
-/** What JSON writes with a backslash: the quote, the backslash, control characters and lone surrogates. */
-const NEEDS_ESCAPING = /["\\\p{Cc}\p{Cs}]/u;
+/** What JSON writes as it is, and a little less: not the quote, the backslash, control characters and surrogates. */
+const NEEDS_ESCAPING = /[^ !#-[\]-\ud7ff\ue000-\uffff]/;
 
 /** The message as JSON, its three members in this order and without white space. */
 export function messageOf(event: {

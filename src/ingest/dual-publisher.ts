@@ -35,8 +35,8 @@ export interface PublishRequest {
 
 export interface DualPublisherOptions extends Omit<LanesOptions, 'settle' | 'letGo' | 'metrics'> {
   readonly budget: BufferBudget;
-  /** Tells subscribers of a stored event: best effort, returns at once, never throws. */
-  readonly notify: (event: PublishableEvent) => void;
+  /** Tells subscribers of an event that is stored since `now`: best effort, returns at once, never throws. */
+  readonly notify: (event: PublishableEvent, now: number) => void;
   readonly metrics: LanesOptions['metrics'] & {
     eventsSettled(outcome: EventOutcome, count: number): void;
     publishTook(seconds: number): void;
@@ -63,7 +63,7 @@ export class DualPublisher {
     this.#drain = new DrainRate(options.clock);
     this.#lanes = new Lanes({
       ...options,
-      settle: (entry, outcome) => this.#settle(entry as QueuedEvent, outcome),
+      settle: (entry, outcome, now) => this.#settle(entry as QueuedEvent, outcome, now),
       letGo: (entry) => (entry as QueuedEvent).request.letGo(),
     });
   }
@@ -99,7 +99,7 @@ export class DualPublisher {
         heldBytes: heldBytes ?? 0,
       });
       if (heldBytes === undefined) {
-        this.#settle(entry, { status: 'not_stored', code: 'buffer-full' });
+        this.#settle(entry, { status: 'not_stored', code: 'buffer-full' }, acceptedAt);
         request.letGo();
       } else {
         this.#lanes.accept(entry, lane);
@@ -139,13 +139,13 @@ export class DualPublisher {
     return this.#lanes.admits() ? undefined : this.#lanes.trouble;
   }
 
-  #settle(entry: QueuedEvent, outcome: Outcome): void {
-    const { metrics, clock, notify } = this.#options;
+  #settle(entry: QueuedEvent, outcome: Outcome, now: number): void {
+    const { metrics, notify } = this.#options;
     const isLate = entry.isSettled;
     if (outcome.status === 'stored') {
       this.#drain.count();
-      metrics.publishTook((clock.now() - entry.acceptedAt) / 1000);
-      notify(entry.event);
+      metrics.publishTook((now - entry.acceptedAt) / 1000);
+      notify(entry.event, now);
     }
     metrics.eventsSettled(isLate ? 'stored_late' : outcome.status, 1);
     if (isLate) return;

@@ -93,20 +93,20 @@ function readScanned(
 /** The beginning of the record's value. What is spliced in is always followed by a member, as `type` is required. */
 function assignedMembers(value: EventInput, id: string, receivedAtMs: number): string {
   const idMember = value.id === undefined ? `"id":"${id}",` : '';
-  const timeMember = value.time === undefined ? `"time":"${isoTime(receivedAtMs)}",` : '';
+  const timeMember = value.time === undefined ? timeMemberOf(receivedAtMs) : '';
   return `{${idMember}${timeMember}`;
 }
 
-let isoTimeMs = Number.NaN;
-let isoTimeText = '';
+let latestTimeMs = Number.NaN;
+let latestTimeMember = '';
 
 /** RFC 3339 with milliseconds; many events are received in one millisecond. */
-function isoTime(ms: number): string {
-  if (ms !== isoTimeMs) {
-    isoTimeMs = ms;
-    isoTimeText = new Date(ms).toISOString();
+function timeMemberOf(ms: number): string {
+  if (ms !== latestTimeMs) {
+    latestTimeMs = ms;
+    latestTimeMember = `"time":"${new Date(ms).toISOString()}",`;
   }
-  return isoTimeText;
+  return latestTimeMember;
 }
 
 /** Counts the keys of all objects in a value; `FORBIDDEN` as soon as one of them must not be there. */

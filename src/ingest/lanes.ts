@@ -32,7 +32,7 @@ export interface LanesOptions {
   readonly release: (leader: number, channel: string) => void;
   readonly refreshMetadata: () => void;
   /** Called once with the outcome of an entry, and again when one that ended unknown turns out stored. */
-  readonly settle: (entry: Entry, outcome: Outcome) => void;
+  readonly settle: (entry: Entry, outcome: Outcome, now: number) => void;
   /** No attempt refers to the entry any more. */
   readonly letGo: (entry: Entry) => void;
   readonly onState: (state: KafkaState) => void;
@@ -211,7 +211,7 @@ export class Lanes {
         this.#leaders.answered(flight.leader, now, result.throttleTimeMs);
         for (const lane of flight.lanes) {
           const answer = result.partitions.find(({ partition }) => partition === lane.partition);
-          if (answer?.errorCode === 0) this.#store(lane, answer.baseOffset);
+          if (answer?.errorCode === 0) this.#store(lane, answer.baseOffset, now);
           else this.#refuse(lane, answer?.errorCode ?? -1, now);
         }
         if (this.#flights.isNeedless(flight, now)) this.#options.release(flight.leader, flight.channel);
@@ -230,14 +230,14 @@ export class Lanes {
     this.#askForMetadataSoon();
   }
 
-  #store(lane: Lane, baseOffset: number): void {
+  #store(lane: Lane, baseOffset: number, now: number): void {
     this.#availability.acknowledged();
     lane.failures = 0;
     lane.retryAt = 0;
     let offset = baseOffset;
     const { settle, letGo } = this.#options;
     for (const entry of lane.landed(() => true)) {
-      settle(entry, { status: 'stored', partition: lane.partition, offset });
+      settle(entry, { status: 'stored', partition: lane.partition, offset }, now);
       letGo(entry);
       offset += 1;
     }
@@ -253,13 +253,12 @@ export class Lanes {
     this.#options.metrics.kafkaError(error.name);
     if (error.retry === 'never' || (error.retry === 'split' && lane.batchSize === 1)) {
       const status = error.retry === 'split' ? 'refused' : 'not_stored';
-      this.#finish(
-        lane.landed(() => true),
-        { status, code: error.code },
-      );
+      const ended = lane.landed(() => true);
+      this.#finish(ended, now, { status, code: error.code });
       return;
     }
-    this.#finish(lane.landed(({ isSettled }) => isSettled));
+    const settled = lane.landed(({ isSettled }) => isSettled);
+    this.#finish(settled, now);
     if (error.retry === 'split') lane.split();
     else this.#backOff(lane, error.name, now);
   }
@@ -271,7 +270,7 @@ export class Lanes {
       entry.isAmbiguous = true;
       return entry.isSettled;
     });
-    this.#finish(settled);
+    this.#finish(settled, now);
     this.#backOff(lane, reason, now);
   }
 
@@ -283,10 +282,10 @@ export class Lanes {
   }
 
   /** Settles what is not settled, as `outcome` unless an earlier attempt made it ambiguous, and lets all go. */
-  #finish(entries: readonly Entry[], outcome?: Outcome): void {
+  #finish(entries: readonly Entry[], now: number, outcome?: Outcome): void {
     const { settle, letGo } = this.#options;
     for (const entry of entries) {
-      if (!entry.isSettled && outcome) settle(entry, entry.isAmbiguous ? UNKNOWN : outcome);
+      if (!entry.isSettled && outcome) settle(entry, entry.isAmbiguous ? UNKNOWN : outcome, now);
       letGo(entry);
     }
   }
@@ -321,8 +320,8 @@ export class Lanes {
 
   #expireLane(lane: Lane, now: number): void {
     const { ended, inFlight } = lane.expire(now);
-    this.#finish(ended, { status: 'not_stored', code: this.#trouble });
-    for (const entry of inFlight) this.#options.settle(entry, UNKNOWN);
+    this.#finish(ended, now, { status: 'not_stored', code: this.#trouble });
+    for (const entry of inFlight) this.#options.settle(entry, UNKNOWN, now);
     if (lane.isEmpty) lane.failures = 0;
   }
 

@@ -94,10 +94,10 @@ export class RedisNotifier {
   }
 
   /**
-   * Queues the notification of a stored event. Returns at once and never throws. Keeps nothing of what it is given:
-   * channel and message are copies.
+   * Queues the notification of an event that is stored since `now` (`performance.now()`). Returns at once and never
+   * throws. Keeps nothing of what it is given: channel and message are copies.
    */
-  notify(event: NotifiableEvent): void {
+  notify(event: NotifiableEvent, now: number): void {
     if (this.#closing !== undefined) {
       this.#count('dropped', 1);
       return;
@@ -110,7 +110,7 @@ export class RedisNotifier {
       copiedBytes(channel) +
       copiedBytes(message) +
       copiedBytes(aggregate ?? '');
-    this.#fallen += this.#queue.push({ channel, aggregate, message, bytes, queuedAt: performance.now() });
+    this.#fallen += this.#queue.push({ channel, aggregate, message, bytes, queuedAt: now });
     this.#schedule();
   }
 

@@ -83,7 +83,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     send: (attempt) => producer.send(attempt),
     release: (leader, channel) => producer.release(leader, channel),
     refreshMetadata,
-    notify: (event) => notifier.notify(event),
+    notify: (event, now) => notifier.notify(event, now),
     onState: (state) => {
       metrics.ready('kafka', state === 'available');
       if (state === 'available') kafkaLog.info('Kafka is available');

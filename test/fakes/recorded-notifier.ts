@@ -52,7 +52,7 @@ export function recordedNotifier(options: Recorded): RecordedNotifier {
     settled: () => counts.sent + counts.failed + counts.dropped,
     notify(count, first = 0, sourceId = 'octocat') {
       for (let n = first; n < first + count; n += 1) {
-        notifier.notify({ id: String(n), type: 'test', sourceType: 'user', sourceId });
+        notifier.notify({ id: String(n), type: 'test', sourceType: 'user', sourceId }, performance.now());
       }
     },
   };

@@ -57,8 +57,14 @@ describe('a real Redis', () => {
   test('P8: a subscriber hears of a stored event by its ids alone, on the channel of its source', async () => {
     const subscriber = await subscribe(redis.port);
     const { notifier } = await openUp(redis.url);
-    notifier.notify({ id: 'e-1', type: 'repo.starred', sourceType: 'repo', sourceId: 'owner/repo' });
-    notifier.notify({ id: 'é"1', type: 'user.日本', sourceType: 'user', sourceId: 'x:😀' });
+    notifier.notify(
+      { id: 'e-1', type: 'repo.starred', sourceType: 'repo', sourceId: 'owner/repo' },
+      performance.now(),
+    );
+    notifier.notify(
+      { id: 'é"1', type: 'user.日本', sourceType: 'user', sourceId: 'x:😀' },
+      performance.now(),
+    );
     await until(() => subscriber.heard.length === 2, 'heard');
     assert.deepEqual(
       subscriber.heard.map(({ channel, message }) => [channel, message]),
@@ -85,7 +91,10 @@ describe('a real Redis', () => {
     const subscriber = await subscribe(redis.port);
     const { notifier, counts, settled } = await openUp(redis.url, { aggregateChannels: true });
     for (let n = 0; n < 20_000; n += 1) {
-      notifier.notify({ id: String(n), type: 't', sourceType: 'user', sourceId: `s${n % 7}` });
+      notifier.notify(
+        { id: String(n), type: 't', sourceType: 'user', sourceId: `s${n % 7}` },
+        performance.now(),
+      );
       // oxlint-disable-next-line no-await-in-loop -- turns of different sizes
       if (n % 100 === n % 13) await new Promise(setImmediate);
     }

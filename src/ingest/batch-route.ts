@@ -13,7 +13,13 @@ import type { PublishableEvent } from './dual-publisher.ts';
 import type { CountAnswer } from './http-server.ts';
 import type { Outcome } from './outcome.ts';
 import type { Problem } from './problem.ts';
-import { type EventsRouteOptions, followMinimal, followWait, receiveEvents } from './receive-events.ts';
+import {
+  type EventsRouteOptions,
+  followMinimal,
+  followWait,
+  type ReceivedEvents,
+  receiveEvents,
+} from './receive-events.ts';
 
 export interface BatchRouteOptions extends EventsRouteOptions {
   readonly batchEventsMax: number;
@@ -21,6 +27,7 @@ export interface BatchRouteOptions extends EventsRouteOptions {
   readonly countAnswer: CountAnswer;
 }
 
+const MANY_EVENTS = { mediaTypes: ['application/json', 'application/x-ndjson'], takesLong: true } as const;
 const ABORTED: Outcome = { status: 'not_stored', code: 'batch-aborted' };
 
 /** `POST /v1/events/batch`: many events, each with an outcome of its own, answered when the last is settled. */
@@ -40,9 +47,8 @@ export function batchRoute(scope: FastifyInstance, options: BatchRouteOptions): 
     '/v1/events/batch',
     { schema: batchSchema },
     async (request, reply) => {
-      const received = await receiveEvents(request, reply, options, {
-        mediaTypes: ['application/json', 'application/x-ndjson'],
-        takesLong: true,
+      const received = await new Promise<ReceivedEvents>((taken) => {
+        receiveEvents(request, reply, options, MANY_EVENTS, taken);
       });
       if (received.status === 'aborted') return reply;
       if (received.status === 'refused') return answerProblem(reply, { code: received.code });

@@ -166,7 +166,7 @@ export const batchSchema = {
       }),
     ),
   }),
-  body: {
+  'x-request-body': {
     content: {
       'application/json': {
         schema: {

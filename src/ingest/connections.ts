@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { REQUEST_BYTES } from './buffer-budget.ts';
 
 /** How long a client may take to read the last answer on its connection. */
 const LINGER_MS = 1_000;
@@ -12,7 +11,9 @@ export interface RequestRoom {
   giveBack(bytes: number): void;
 }
 
-interface Connection {
+/** One connection, for those who count on it what its requests keep. */
+export interface Connection {
+  readonly socket: Duplex;
   /** Answers leave in the order of the requests, so the latest request has the last answer. */
   latest: ServerResponse | undefined;
   /** What its requests count in the budget. */
@@ -47,40 +48,37 @@ export class Connections {
     socket.on('error', () => {});
   }
 
-  /** A request came in. `unserved`: its connection is over, and it must be ignored. `uncounted`: there is no room. */
-  began(request: IncomingMessage, response: ServerResponse): 'counted' | 'uncounted' | 'unserved' {
+  /** A request came in. `undefined`: its connection is over, and it must be ignored. */
+  began(request: IncomingMessage, response: ServerResponse): Connection | undefined {
     const connection = this.#of(request.socket);
-    if (connection.isOver) return 'unserved';
+    if (connection.isOver) return undefined;
     connection.latest = response;
-    return this.count(request, REQUEST_BYTES) ? 'counted' : 'uncounted';
+    return connection;
   }
 
-  /** Counts more for a request, whose answer will be large. `false`: there is no room. */
-  count({ socket }: IncomingMessage, bytes: number): boolean {
+  /** Counts for a request, or for its answer that will be large. `false`: there is no room. */
+  count(connection: Connection, bytes: number): boolean {
     // One that is closed has given all back, and keeps no answer.
-    if (socket.destroyed) return true;
+    if (connection.socket.destroyed) return true;
     if (!this.#room.take(bytes)) return false;
-    this.#of(socket).countedBytes += bytes;
+    connection.countedBytes += bytes;
     return true;
   }
 
   /** The answer to a request has left that counted this much. */
-  answered(request: IncomingMessage, bytes: number): void {
-    const connection = this.#of(request.socket);
+  answered(connection: Connection, bytes: number): void {
     if (connection.isClosed) return;
     connection.countedBytes -= bytes;
     this.#room.giveBack(bytes);
   }
 
   /** A request with so many bytes is kept until {@link letGo}. `false`: its connection is closed. */
-  keep({ socket }: IncomingMessage, bytes: number): boolean {
-    const connection = this.#of(socket);
+  keep(connection: Connection, bytes: number): boolean {
     if (!connection.isClosed) connection.keptBytes += bytes;
     return !connection.isClosed;
   }
 
-  letGo({ socket }: IncomingMessage, bytes: number): void {
-    const connection = this.#of(socket);
+  letGo(connection: Connection, bytes: number): void {
     connection.keptBytes -= bytes;
     if (connection.isClosed) this.#room.giveBack(bytes);
   }
@@ -117,6 +115,7 @@ export class Connections {
     const known = this.#known.get(socket);
     if (known !== undefined) return known;
     const connection: Connection = {
+      socket,
       latest: undefined,
       countedBytes: 0,
       keptBytes: 0,

@@ -29,7 +29,7 @@ export interface PublishRequest {
   readonly hold: Hold;
   /** How long the client waits, at most the publish timeout. Milliseconds. */
   readonly timeoutMs: number;
-  /** Called once, when every event is settled: outcomes in the order of `events`. May be called before publish returns. */
+  /** Called once, when every event is settled, in a microtask: outcomes in the order of `events`. */
   readonly settled: (outcomes: readonly Outcome[]) => void;
 }
 
@@ -78,7 +78,8 @@ export class DualPublisher {
     if (refusal !== undefined) {
       hold.close();
       this.#options.metrics.eventsSettled('not_stored', events.length);
-      settled(events.map(() => ({ status: 'not_stored', code: refusal })));
+      const outcomes = events.map((): Outcome => ({ status: 'not_stored', code: refusal }));
+      queueMicrotask(() => settled(outcomes));
       return;
     }
     const acceptedAt = this.#options.clock.now();
@@ -203,7 +204,8 @@ class OpenRequest {
   settle(index: number, outcome: Outcome): void {
     this.#outcomes[index] = outcome;
     this.#unsettled -= 1;
-    if (this.#unsettled === 0) this.#settled(this.#outcomes);
+    // Later in this turn: what Kafka answered is worked through first, and the next batch is on its way to it.
+    if (this.#unsettled === 0) queueMicrotask(() => this.#settled(this.#outcomes));
   }
 
   /** An event's bytes are no longer needed; after the last one, none of the request's are. */

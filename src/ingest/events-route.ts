@@ -1,10 +1,10 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { type ErrorCode, errorRow } from '../errors.ts';
 import { encodingOf, readEvent } from './event-reader.ts';
 import { freeNow } from './gathered-bytes.ts';
 import type { Outcome } from './outcome.ts';
-import { type EventsRouteOptions, followWait, receiveEvents } from './receive-events.ts';
+import { type EventsRouteOptions, followWait, type ReceivedEvents, receiveEvents } from './receive-events.ts';
 import {
   CONTENT_ENCODING_PARAMETER,
   limitText,
@@ -13,18 +13,22 @@ import {
   STORED_MEMBERS,
 } from './specification.ts';
 
+const ONE_EVENT = { mediaTypes: ['application/json'], takesLong: false } as const;
+
+type Received = Extract<ReceivedEvents, { status: 'received' }>;
+
 /** `POST /v1/events`: one event, answered when it is settled (promises P1 and P4). */
 export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions): void {
   const { publish, metrics, answerProblem, eventBytesMax, publishTimeoutMs } = options;
 
-  scope.post('/v1/events', { schema }, async (request, reply) => {
-    const received = await receiveEvents(request, reply, options, {
-      mediaTypes: ['application/json'],
-      takesLong: false,
+  scope.post('/v1/events', { schema }, (request, reply) => {
+    receiveEvents(request, reply, options, ONE_EVENT, (received) => {
+      if (received.status === 'received') store(request, reply, received);
+      else if (received.status === 'refused') refuse(reply, received.code);
     });
-    if (received.status === 'aborted') return reply;
-    if (received.status === 'refused') return notAccepted(received.code);
+  });
 
+  function store(request: FastifyRequest, reply: FastifyReply, received: Received): void {
     const { bytes, hold, completeAt, endTurn } = received;
     try {
       const event = readEvent(bytes, 0, bytes.length, {
@@ -37,30 +41,37 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
         hold.close();
         freeNow(bytes);
         metrics.eventsSettled('refused', 1);
-        return answerProblem(reply, event);
+        reply.send(answerProblem(reply, event));
+        return;
       }
       const timeoutMs = followWait(request, reply, { completeAt, publishTimeoutMs });
-      const [outcome] = await new Promise<readonly Outcome[]>((settled) => {
-        publish({ events: [event], hold, timeoutMs, settled });
-        endTurn();
-      });
-      const { id } = event;
-      if (outcome?.status !== 'stored')
-        return answerProblem(reply, { code: outcome?.code ?? 'internal-error', id });
-      reply.code(201).header('content-type', 'application/json; charset=utf-8');
-      return JSON.stringify({ id, status: 'stored', partition: outcome.partition, offset: outcome.offset });
+      const settled = ([outcome]: readonly Outcome[]) => answer(reply, event.id, outcome);
+      publish({ events: [event], hold, timeoutMs, settled });
+      endTurn();
     } catch (error) {
       endTurn();
       hold.close(); // a bug; what it left open would be lost to all requests that follow
-      throw error;
+      reply.send(error);
     }
+  }
 
-    /** The event never got as far as being read, so it is counted here. */
-    function notAccepted(code: ErrorCode): Buffer {
-      metrics.eventsSettled(errorRow(code).retryable ? 'not_stored' : 'refused', 1);
-      return answerProblem(reply, { code });
+  function answer(reply: FastifyReply, id: string, outcome: Outcome | undefined): void {
+    if (outcome?.status !== 'stored') {
+      reply.send(answerProblem(reply, { code: outcome?.code ?? 'internal-error', id }));
+      return;
     }
-  });
+    const { partition, offset } = outcome;
+    reply
+      .code(201)
+      .header('content-type', 'application/json; charset=utf-8')
+      .send(`{"id":${JSON.stringify(id)},"status":"stored","partition":${partition},"offset":${offset}}`);
+  }
+
+  /** The event never got as far as being read, so it is counted here. */
+  function refuse(reply: FastifyReply, code: ErrorCode): void {
+    metrics.eventsSettled(errorRow(code).retryable ? 'not_stored' : 'refused', 1);
+    reply.send(answerProblem(reply, { code }));
+  }
 }
 
 const Stored = Type.Object(STORED_MEMBERS, {
@@ -88,7 +99,7 @@ const schema = {
       }),
     ),
   }),
-  body: { content: { 'application/json': { schema: { $ref: 'Event#' } } } },
+  'x-request-body': { content: { 'application/json': { schema: { $ref: 'Event#' } } } },
   'x-request-examples': {
     'application/json': {
       'required-only': {

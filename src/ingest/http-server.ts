@@ -14,7 +14,7 @@ import type { ErrorCode } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
 import { REQUEST_BYTES } from './buffer-budget.ts';
 import { type ConnectionLimit, limitConnections } from './connection-limit.ts';
-import { Connections, type RequestRoom } from './connections.ts';
+import { type Connection, Connections, type RequestRoom } from './connections.ts';
 import { failureLog } from './failure-log.ts';
 import { ParameterFault } from './parameter-fault.ts';
 import { PathTable } from './path-table.ts';
@@ -44,6 +44,8 @@ export interface HttpServerOptions extends ConnectionLimit {
 
 declare module 'fastify' {
   interface FastifyRequest {
+    /** What it came in on; `undefined` before the first hook, and where it must be ignored. */
+    connection: Connection | undefined;
     /** What it counts until its answer has left. 0: there was no room, and it may not be kept waiting. */
     countedBytes: number;
     /** Whether it counts until it has an answer, also when its connection is closed before. */
@@ -100,10 +102,9 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     clientErrorHandler: (error, socket) => socketErrors.answer(error, socket),
     frameworkErrors: (error, request, reply) => {
       // No hook is called for these. They are faults of a client's program, so each is the last of its connection.
-      const began = connections.began(request.raw, reply.raw);
-      if (began === 'counted') connections.answered(request.raw, REQUEST_BYTES);
+      const connection = connections.began(request.raw, reply.raw);
       connections.stopServing(request.raw.socket);
-      if (began === 'unserved') return void reply.hijack();
+      if (connection === undefined) return void reply.hijack();
       reply.header('x-request-id', request.id).header('connection', 'close');
       return answerError(error, request as FastifyRequest, reply as FastifyReply);
     },
@@ -117,9 +118,8 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     failed(code, socketErrors.refuse(socket, code, { 'retry-after': options.retryAfterSeconds() }));
   });
 
-  // Fastify's parsers would read bodies under limits of their own, also those that no route wants.
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser(['application/json', '*'], (_request, _body, done) => done(null));
+  // Fastify would read bodies under limits of its own. Routes receive them, so to Fastify they do not exist.
+  app.addHttpMethod('POST', { hasBody: false, overrideExisting: true });
   app.setValidatorCompiler(({ schema, httpPart }) => {
     // Only the query is judged here, and nothing coerces. A body is judged by its bytes, in its route; a path that does
     // not fit leads to nothing; and a header has an answer of its own, or is ignored.
@@ -130,15 +130,17 @@ export function httpServer(options: HttpServerOptions): HttpServer {
   app.setSerializerCompiler(() => JSON.stringify);
 
   app.addHook('onRoute', ({ url, method }) => paths.add(url, [method].flat()));
+  app.decorateRequest('connection', undefined);
   app.decorateRequest('countedBytes', 0);
   app.decorateRequest('isKept', false);
   app.addHook('onRequest', (request, reply, done) => {
-    const began = connections.began(request.raw, reply.raw);
-    if (began === 'unserved') {
+    const connection = connections.began(request.raw, reply.raw);
+    if (connection === undefined) {
       request.raw.resume();
       return void reply.hijack();
     }
-    request.countedBytes = began === 'counted' ? REQUEST_BYTES : 0;
+    request.connection = connection;
+    request.countedBytes = connections.count(connection, REQUEST_BYTES) ? REQUEST_BYTES : 0;
     // Without a socket of its own yet, an answer waits for those before it. Only events may be kept waiting: other
     // answers can be large, or are not counted, so this one is the last of its connection.
     if (reply.raw.socket === null && !(request.countedBytes > 0 && request.method === 'POST')) {
@@ -160,18 +162,19 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     done();
   });
   app.addHook('onSend', (request, reply, _payload, done) => {
-    if (request.isKept) connections.letGo(request.raw, REQUEST_BYTES);
+    const { connection } = request;
+    if (connection !== undefined && request.isKept) connections.letGo(connection, REQUEST_BYTES);
     request.isKept = false;
     // Node closes idle connections only; one that is in use would be kept, and kept waiting for.
-    if (isClosing && connections.latestOn(request.raw.socket) === reply.raw)
-      serveNoMoreBehind(request, reply);
+    if (isClosing && connection?.latest === reply.raw) serveNoMoreBehind(request, reply);
     done();
   });
   app.addHook('onResponse', (request, reply, done) => {
     const method = METHODS.has(request.method) ? request.method : '_OTHER';
     const route = request.routeOptions.url ?? 'unmatched';
     metrics.httpRequest(method, route, reply.statusCode, reply.elapsedTime / 1000);
-    if (request.countedBytes > 0) connections.answered(request.raw, request.countedBytes);
+    const { connection, countedBytes } = request;
+    if (connection !== undefined && countedBytes > 0) connections.answered(connection, countedBytes);
     done();
   });
 
@@ -207,12 +210,12 @@ export function httpServer(options: HttpServerOptions): HttpServer {
   }
 
   const countAnswer: CountAnswer = (request, bytes) => {
-    if (!connections.count(request.raw, bytes)) return false;
+    if (request.connection === undefined || !connections.count(request.connection, bytes)) return false;
     request.countedBytes += bytes;
     return true;
   };
   const keepRequest: KeepRequest = (request) => {
-    request.isKept = connections.keep(request.raw, REQUEST_BYTES);
+    request.isKept = request.connection !== undefined && connections.keep(request.connection, REQUEST_BYTES);
   };
   return { app, answerProblem, countAnswer, keepRequest, isClosing: () => isClosing };
 }

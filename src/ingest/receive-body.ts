@@ -32,7 +32,7 @@ export interface ReceiveLimits {
 const AHEAD_BYTES = 256 * 1024;
 
 /**
- * Receives the body of a request into one buffer, and counts it before it is kept (promise P3), a little ahead of what
+ * Receives the body of a request into one buffer, calls `done` once when it is over, and counts it before it is kept (promise P3), a little ahead of what
  * has come if its length is announced: so most bodies that have begun have room until their end, and no half of one is
  * received only to be thrown away.
  *
@@ -42,69 +42,68 @@ const AHEAD_BYTES = 256 * 1024;
 export function receiveBody(
   request: IncomingMessage,
   { budget, bodyBytesMax }: ReceiveLimits,
-  mediaTypes: readonly MediaType[] = ['application/json'],
-): Promise<ReceivedBody> {
-  const mediaType = mediaTypeOf(request, mediaTypes);
-  const coding = codingOf(request.headers['content-encoding']);
-  // The parser has checked it, and delivers no more than that.
-  const announcedLength = Number(request.headers['content-length'] ?? 0);
-  if (mediaType === undefined) return refused(request, 'unsupported-media-type');
-  if (coding === 'unsupported') return refused(request, 'unsupported-encoding');
-  if (announcedLength > bodyBytesMax) return refused(request, 'body-too-large');
+  mediaTypes: readonly MediaType[],
+  done: (received: ReceivedBody) => void,
+): void {
+  const announced = announcedBody(request, mediaTypes, bodyBytesMax);
+  if (typeof announced === 'string') {
+    discardBody(request);
+    done({ status: 'refused', code: announced });
+    return;
+  }
+  const { mediaType, coding, length: announcedLength } = announced;
   const hold = budget.open();
 
-  return new Promise((resolve) => {
-    const body = new GatheredBytes(announcedLength);
-    let isOver = false;
-    let counted = 0;
-    const hasRoom = (needed: number): boolean => {
-      if (needed <= counted) return true;
-      if (counted === 0 && needed === announcedLength) return hold.take(needed);
-      const ahead = Math.min(announcedLength, needed + AHEAD_BYTES);
-      const more = Math.max(needed, ahead) - counted;
-      counted += more;
-      return hold.grow(more);
-    };
-    const finish = (result: ReceivedBody) => {
-      if (isOver) return;
-      isOver = true;
-      if (result.status === 'received') {
-        hold.arrived();
-      } else {
-        body.free();
-        hold.close();
-      }
-      resolve(result);
-    };
-    request.on('data', (chunk: Buffer) => {
-      if (isOver) return freeNow(chunk);
-      const needed = body.length + chunk.length;
-      if (needed > bodyBytesMax || !hasRoom(needed)) {
-        freeNow(chunk);
-        return finish({
-          status: 'refused',
-          code: needed > bodyBytesMax ? 'body-too-large' : 'buffer-full',
-        });
-      }
-      body.add(chunk);
-    });
-    request.on('end', () => {
-      if (isOver) return;
-      finish({
-        status: 'received',
-        bytes: body.take(),
-        hold,
-        mediaType,
-        coding,
-        completeAt: performance.now(),
+  const body = new GatheredBytes(announcedLength);
+  let isOver = false;
+  let counted = 0;
+  const hasRoom = (needed: number): boolean => {
+    if (needed <= counted) return true;
+    if (counted === 0 && needed === announcedLength) return hold.take(needed);
+    const ahead = Math.min(announcedLength, needed + AHEAD_BYTES);
+    const more = Math.max(needed, ahead) - counted;
+    counted += more;
+    return hold.grow(more);
+  };
+  const finish = (result: ReceivedBody) => {
+    if (isOver) return;
+    isOver = true;
+    if (result.status === 'received') {
+      hold.arrived();
+    } else {
+      body.free();
+      hold.close();
+    }
+    done(result);
+  };
+  request.on('data', (chunk: Buffer) => {
+    if (isOver) return freeNow(chunk);
+    const needed = body.length + chunk.length;
+    if (needed > bodyBytesMax || !hasRoom(needed)) {
+      freeNow(chunk);
+      return finish({
+        status: 'refused',
+        code: needed > bodyBytesMax ? 'body-too-large' : 'buffer-full',
       });
-    });
-    // What the parser finds wrong with a body is reported here, see SocketErrors.
-    request.on('error', (error) =>
-      finish(isAbort(error) ? { status: 'aborted' } : { status: 'refused', code: socketErrorCode(error) }),
-    );
-    request.on('close', () => finish({ status: 'aborted' }));
+    }
+    body.add(chunk);
   });
+  request.on('end', () => {
+    if (isOver) return;
+    finish({
+      status: 'received',
+      bytes: body.take(),
+      hold,
+      mediaType,
+      coding,
+      completeAt: performance.now(),
+    });
+  });
+  // What the parser finds wrong with a body is reported here, see SocketErrors.
+  request.on('error', (error) =>
+    finish(isAbort(error) ? { status: 'aborted' } : { status: 'refused', code: socketErrorCode(error) }),
+  );
+  request.on('close', () => finish({ status: 'aborted' }));
 }
 
 /** Reads the body of a request that is refused without it, so that what follows it is understood. */
@@ -112,10 +111,19 @@ export function discardBody(request: IncomingMessage): void {
   request.on('data', freeNow);
 }
 
-/** Without a look at the body. */
-function refused(request: IncomingMessage, code: ErrorCode): Promise<ReceivedBody> {
-  discardBody(request);
-  return Promise.resolve({ status: 'refused', code });
+/** What the headers say of a body, or why it is refused without a look at it. */
+function announcedBody(
+  request: IncomingMessage,
+  mediaTypes: readonly MediaType[],
+  bodyBytesMax: number,
+): { mediaType: MediaType; coding: ContentCoding | undefined; length: number } | ErrorCode {
+  const mediaType = mediaTypeOf(request, mediaTypes);
+  const coding = codingOf(request.headers['content-encoding']);
+  // The parser has checked it, and delivers no more than that.
+  const length = Number(request.headers['content-length'] ?? 0);
+  if (mediaType === undefined) return 'unsupported-media-type';
+  if (coding === 'unsupported') return 'unsupported-encoding';
+  return length > bodyBytesMax ? 'body-too-large' : { mediaType, coding, length };
 }
 
 /** The one media type that is given, in UTF-8 if a charset is. Other parameters mean nothing for JSON. */

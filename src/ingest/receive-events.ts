@@ -54,27 +54,47 @@ export type ReceivedEvents =
 const turns = new WeakMap<Socket, Promise<void>>();
 const NO_TURN = () => {};
 
-/** Takes in the body of a request for which there is room. When nobody is there to answer, the reply is left alone. */
-export async function receiveEvents(
+/**
+ * Takes in the body of a request for which there is room, and calls `taken` once with what came of it. When nobody is
+ * there to answer, the reply is left alone. By callback, because a promise for each event would be felt.
+ */
+export function receiveEvents(
   request: FastifyRequest,
   reply: FastifyReply,
   options: EventsRouteOptions,
   { mediaTypes, takesLong }: { readonly mediaTypes: readonly MediaType[]; readonly takesLong: boolean },
-): Promise<ReceivedEvents> {
+  taken: (received: ReceivedEvents) => void,
+): void {
   const isClosing = options.isClosing();
   if (isClosing || request.countedBytes === 0) {
     discardBody(request.raw);
-    return { status: 'refused', code: isClosing ? 'shutting-down' : 'buffer-full' };
+    taken({ status: 'refused', code: isClosing ? 'shutting-down' : 'buffer-full' });
+    return;
   }
-  const received = await receiveBody(request.raw, options, mediaTypes);
-  if (received.status === 'aborted') reply.hijack();
-  if (received.status !== 'received') return received;
-  options.keepRequest(request);
+  receiveBody(request.raw, options, mediaTypes, (received) => {
+    if (received.status === 'aborted') reply.hijack();
+    if (received.status !== 'received') {
+      taken(received);
+      return;
+    }
+    options.keepRequest(request);
+    const { socket } = request.raw;
+    if (takesLong || received.coding !== undefined || turns.has(socket)) {
+      takeTurn(socket, received, options).then(taken, (error: Error) => reply.send(error));
+    } else {
+      taken({ ...received, endTurn: NO_TURN });
+    }
+  });
+}
 
-  const { socket } = request.raw;
+/** Waits until what came before it on its connection is with the publisher, and decodes the body. */
+async function takeTurn(
+  socket: Socket,
+  received: Extract<ReceivedBody, { status: 'received' }>,
+  { decodeBody, publishTimeoutMs }: EventsRouteOptions,
+): Promise<ReceivedEvents> {
   const { hold, coding } = received;
   const before = turns.get(socket);
-  if (before === undefined && coding === undefined && !takesLong) return { ...received, endTurn: NO_TURN };
   const { promise: turn, resolve: endTurn } = Promise.withResolvers<void>();
   turns.set(socket, turn);
   void turn.then(() => {
@@ -86,11 +106,11 @@ export async function receiveEvents(
   };
   await before;
   let bytes: Buffer | ErrorCode = received.bytes;
-  if (performance.now() > received.completeAt + options.publishTimeoutMs) {
+  if (performance.now() > received.completeAt + publishTimeoutMs) {
     bytes = 'buffer-full'; // by its own client, who sent many large bodies at once on this connection
   } else if (coding !== undefined && bytes.length > 0) {
     try {
-      bytes = await options.decodeBody(bytes, coding, hold);
+      bytes = await decodeBody(bytes, coding, hold);
     } catch (error) {
       giveUp();
       throw error;

@@ -59,6 +59,12 @@ const HEADERS: Named<Json> = {
   },
 };
 
+/** Fastify reads no bodies here, so a route names what its own may be in `x-request-body`. */
+export const withRequestBody: NonNullable<FastifyDynamicSwaggerOptions['transform']> = ({ schema, url }) => {
+  const { 'x-request-body': body, ...rest } = (schema ?? {}) as Json;
+  return { url, schema: (body === undefined ? schema : { ...rest, body }) as typeof schema };
+};
+
 /**
  * Adds to the document what cannot be said on a route. A response names its headers, and an operation has the examples
  * of its body in `x-request-examples`, by media type. Headers and answers about errors that are the same everywhere become

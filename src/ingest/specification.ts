@@ -12,7 +12,7 @@ import {
   RECEIVE_TIMEOUT_MS,
 } from './http-server.ts';
 import { problemExample } from './problem.ts';
-import { finishDocument } from './specification-document.ts';
+import { finishDocument, withRequestBody } from './specification-document.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -55,6 +55,7 @@ export const specification: FastifyDynamicSwaggerOptions = {
   refResolver: {
     buildLocalReference: (json, _baseUri, _fragment, index) => String(json.$id ?? `schema-${index}`),
   },
+  transform: withRequestBody,
   transformObject: finishDocument,
 };
 

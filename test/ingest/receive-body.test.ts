@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
 import { GatheredBytes } from '../../src/ingest/gathered-bytes.ts';
-import { receiveBody } from '../../src/ingest/receive-body.ts';
+import { type ReceivedBody, type ReceiveLimits, receiveBody } from '../../src/ingest/receive-body.ts';
 
 /** As much of a request as a body is received from. */
 function requestOf(chunks: Iterable<Buffer>, announcedLength?: number): IncomingMessage {
@@ -22,12 +22,16 @@ function* bytesOf(text: string): Iterable<Buffer> {
   for (const byte of Buffer.from(text)) yield Buffer.from([byte]);
 }
 
+function receive(request: IncomingMessage, limits: ReceiveLimits): Promise<ReceivedBody> {
+  return new Promise((done) => receiveBody(request, limits, ['application/json'], done));
+}
+
 describe('receiving a body', () => {
   it('takes time in proportion to its length, also when it comes byte by byte', async () => {
     const budget = new BufferBudget({ bytesMax: 64 << 20, eventsMax: 1 });
     const text = '0123456789'.repeat(40_000);
     const startedAt = performance.now();
-    const received = await receiveBody(requestOf(bytesOf(text)), { budget, bodyBytesMax: text.length });
+    const received = await receive(requestOf(bytesOf(text)), { budget, bodyBytesMax: text.length });
     assert.ok(received.status === 'received');
     assert.equal(received.bytes.toString(), text);
     assert.ok(performance.now() - startedAt < 3_000);
@@ -37,7 +41,7 @@ describe('receiving a body', () => {
     const budget = new BufferBudget({ bytesMax: 96 * 1024, eventsMax: 1 });
     const body = Buffer.alloc(10_000, ' ');
     for (let count = 0; count < 3; count += 1) {
-      const { status } = await receiveBody(requestOf([body]), { budget, bodyBytesMax: 10_000 });
+      const { status } = await receive(requestOf([body]), { budget, bodyBytesMax: 10_000 });
       assert.equal(status, 'received');
     }
     assert.ok(budget.bytes >= 3 * body.length);
@@ -49,7 +53,7 @@ describe('receiving a body', () => {
       const chunks = Array.from({ length: 40 }, (_, index) => Buffer.alloc(10_000 + index, index));
       const body = Buffer.concat(chunks);
       const request = requestOf(chunks, announced ? body.length : undefined);
-      const received = await receiveBody(request, { budget, bodyBytesMax: body.length });
+      const received = await receive(request, { budget, bodyBytesMax: body.length });
       assert.ok(received.status === 'received');
       assert.ok(received.bytes.equals(body));
       const counted = received.hold.bytes;
@@ -61,7 +65,7 @@ describe('receiving a body', () => {
     const budget = new BufferBudget({ bytesMax: 96 * 1024, eventsMax: 1 });
     const shared = Buffer.alloc(16_000, ' ');
     const chunks = [Buffer.alloc(16_000), shared.subarray(0, 8_000), Buffer.alloc(16_000)];
-    const received = await receiveBody(requestOf(chunks), { budget, bodyBytesMax: 100_000 });
+    const received = await receive(requestOf(chunks), { budget, bodyBytesMax: 100_000 });
     assert.deepEqual(received, { status: 'refused', code: 'buffer-full' });
     assert.deepEqual(
       chunks.map(({ buffer }) => buffer.byteLength > 0),
@@ -84,18 +88,18 @@ describe('receiving a body', () => {
     const limits = { budget, bodyBytesMax: 8 << 20 };
     for (let count = 0; count < 10; count += 1) {
       const slow = requestOf([], 8 << 20);
-      void receiveBody(slow, limits);
+      void receive(slow, limits);
       slow.emit('data', Buffer.alloc(1));
     }
     const body = Buffer.alloc(300_000, ' ');
     const chunks = [body.subarray(0, 100_000), body.subarray(100_000)];
-    assert.equal((await receiveBody(requestOf(chunks, body.length), limits)).status, 'received');
+    assert.equal((await receive(requestOf(chunks, body.length), limits)).status, 'received');
   });
 
   it('P3: gives back what it counted when the connection breaks', async () => {
     const budget = new BufferBudget({ bytesMax: 64 * 1024, eventsMax: 1 });
     const request = requestOf([]);
-    const received = receiveBody(request, { budget, bodyBytesMax: 10_000 });
+    const received = receive(request, { budget, bodyBytesMax: 10_000 });
     request.emit('data', Buffer.alloc(5_000));
     assert.ok(budget.bytes > 0);
     request.destroy(Object.assign(new Error('aborted'), { code: 'ECONNRESET' }));

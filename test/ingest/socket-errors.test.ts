@@ -20,10 +20,12 @@ describe('a client that is too slow', () => {
   server.on('clientError', (error, socket) => errors.answer(error, socket as never));
   server.prependListener('connection', (socket) => connections.opened(socket));
   server.on('request', (request, response) => {
-    if (connections.began(request, response) === 'unserved') return;
+    const connection = connections.began(request, response);
+    if (connection === undefined) return;
     served += 1;
-    response.once('finish', () => connections.answered(request, REQUEST_BYTES));
-    void receiveBody(request, { budget, bodyBytesMax: 1_000 }).then((received) => {
+    assert.ok(connections.count(connection, REQUEST_BYTES));
+    response.once('finish', () => connections.answered(connection, REQUEST_BYTES));
+    receiveBody(request, { budget, bodyBytesMax: 1_000 }, ['application/json'], (received) => {
       if (received.status === 'received') received.hold.close();
       response.end('code' in received ? received.code : received.status);
     });

@@ -26,4 +26,4 @@ USER 65534:65534
 EXPOSE 8080 9090
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:'+(process.env.MANAGEMENT_PORT||process.env.PORT)+'/livez').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"]
-CMD ["node", "--disable-warning=TimeoutNegativeWarning", "--max-semi-space-size=8", "--no-allocation-site-pretenuring", "dist/ingest/server.js"]
+CMD ["node", "--disable-warning=TimeoutNegativeWarning", "--max-semi-space-size=16", "--no-allocation-site-pretenuring", "dist/ingest/server.js"]

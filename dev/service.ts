@@ -59,7 +59,7 @@ export async function startService(env: NodeJS.ProcessEnv): Promise<Service> {
  */
 export const SERVICE_FLAGS: readonly string[] = [
   '--disable-warning=TimeoutNegativeWarning',
-  '--max-semi-space-size=8',
+  '--max-semi-space-size=16',
   '--no-allocation-site-pretenuring',
 ];
 

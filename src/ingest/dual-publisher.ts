@@ -236,7 +236,7 @@ class RoomInLanes {
       this.#lanes.set(lane, 'full');
       return undefined;
     }
-    this.#lanes.set(lane, 'joined');
+    if (known === undefined) this.#lanes.set(lane, 'joined');
     return heldBytes;
   }
 }

@@ -228,9 +228,7 @@ export class Metrics {
       name,
       help,
       type: 'histogram',
-      aggregator: 'sum',
       get: async () => ({ ...metric, values: counts().flatMap((each) => samplesOf(name, each)) }),
-      reset: () => {},
     };
     this.#registry.registerMetric(metric as unknown as Metric);
   }

@@ -223,8 +223,6 @@ export function httpServer(options: HttpServerOptions): HttpServer {
 /** The code for an error that Fastify raises, or that was thrown and then is a bug. */
 function codeOf(error: FastifyError): ErrorCode {
   switch (error.code) {
-    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return 'unsupported-media-type';
     case 'FST_ERR_MAX_PARAM_LENGTH':
       return 'uri-too-long';
     case 'FST_ERR_BAD_URL':

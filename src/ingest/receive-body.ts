@@ -32,9 +32,9 @@ export interface ReceiveLimits {
 const AHEAD_BYTES = 256 * 1024;
 
 /**
- * Receives the body of a request into one buffer, calls `done` once when it is over, and counts it before it is kept (promise P3), a little ahead of what
- * has come if its length is announced: so most bodies that have begun have room until their end, and no half of one is
- * received only to be thrown away.
+ * Receives the body of a request into one buffer, and calls `done` once with what came of it. It is counted before it is
+ * kept (promise P3), a little ahead of what has come if its length is announced: so most bodies that have begun have room
+ * until their end, and no half of one is received only to be thrown away.
  *
  * A refusal does not wait for the rest of the body: that is read and thrown away, so that the client gets to read its
  * answer, and what follows on the connection is understood. How long that may take is the server's requestTimeout.

@@ -11,6 +11,33 @@ async function read(text: string, format: BatchFormat): Promise<readonly (string
   return 'code' in items ? items.code : items.map((item) => ('code' in item ? item.code : item.id));
 }
 
+describe('a batch in UTF-8', () => {
+  const event = (id: string) => EVENT.replace('e1', id);
+
+  it('keeps names beyond ASCII as they are, since they become keys and channels', async () => {
+    assert.deepEqual(await read(`[${EVENT},${event('müller')},${event('😀')}]`, 'json'), [
+      'e1',
+      'müller',
+      '😀',
+    ]);
+    assert.deepEqual(await read(`${EVENT}\n${event('müller')}\n${event('😀')}`, 'ndjson'), [
+      'e1',
+      'müller',
+      '😀',
+    ]);
+  });
+
+  it('keeps them also beside a line that is not UTF-8', async () => {
+    const body = Buffer.concat([Buffer.from(`${event('müller')}\n`), Buffer.from([0x22, 0xff, 0x22])]);
+    const items = await readBatch(body, 'ndjson', LIMITS);
+    assert.ok(!('code' in items));
+    assert.deepEqual(
+      items.map((item) => ('code' in item ? item.code : item.id)),
+      ['müller', 'invalid-utf8'],
+    );
+  });
+});
+
 describe('a batch with much white space', () => {
   // White space is skipped in pieces, of 16 KiB; one more, one less and all of it must mean the same.
   for (const length of [16_383, 16_384, 16_385, 32_768, 100_000]) {

@@ -107,6 +107,13 @@ describe('what is stored', () => {
     assert.equal(event.type, 'a/b');
     assert.equal(event.sourceId, '😀');
   });
+
+  it('shows names beyond ASCII as they are, since they become the key and the channel', () => {
+    for (const name of ['müller', '日本', '😀/🔑']) {
+      const event = accepted(`{"id":"${name}","type":"${name}","source_type":"user","source_id":"${name}"}`);
+      assert.deepEqual([event.id, event.type, event.sourceId], [name, name, name]);
+    }
+  });
 });
 
 describe('an event is refused', () => {

@@ -5,6 +5,8 @@ import { type BatchFormat, readBatch } from '../../src/ingest/batch-reader.ts';
 const LIMITS = { eventBytesMax: 900_000, eventsMax: 10_000 };
 const EVENT = '{"id":"e1","type":"t","source_type":"user","source_id":"s"}';
 
+const event = (id: string) => EVENT.replace('e1', id);
+
 /** The ids of a batch that was read, or the code for which all of it is refused. */
 async function read(text: string, format: BatchFormat): Promise<readonly (string | undefined)[] | string> {
   const items = await readBatch(Buffer.from(text), format, LIMITS);
@@ -12,8 +14,6 @@ async function read(text: string, format: BatchFormat): Promise<readonly (string
 }
 
 describe('a batch in UTF-8', () => {
-  const event = (id: string) => EVENT.replace('e1', id);
-
   it('keeps names beyond ASCII as they are, since they become keys and channels', async () => {
     assert.deepEqual(await read(`[${EVENT},${event('müller')},${event('😀')}]`, 'json'), [
       'e1',

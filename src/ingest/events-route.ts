@@ -45,7 +45,13 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
         return;
       }
       const timeoutMs = followWait(request, reply, { completeAt, publishTimeoutMs });
-      const settled = ([outcome]: readonly Outcome[]) => answer(reply, event.id, outcome);
+      const settled = ([outcome]: readonly Outcome[]) => {
+        try {
+          answer(reply, event.id, outcome);
+        } catch (error) {
+          reply.send(error); // a bug, met where nobody else would catch it
+        }
+      };
       publish({ events: [event], hold, timeoutMs, settled });
       endTurn();
     } catch (error) {

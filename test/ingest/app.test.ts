@@ -140,6 +140,16 @@ describe('POST /v1/events', () => {
     assert.deepEqual(response.json(), { id: 'e1', status: 'stored', partition: 3, offset: 42 });
   });
 
+  it('answers 500 when the answer cannot be written, and goes on', async () => {
+    outcome = 'pending';
+    const answer = post();
+    await until(() => published.length === 1);
+    settle(published[0] as PublishRequest, { status: 'unknown', code: 'no such code' as never });
+    const response = await answer;
+    assert.equal(response.statusCode, 500);
+    assert.equal(response.json().code, 'internal-error');
+  });
+
   it('publishes what was sent, for as long as the publish timeout', async () => {
     await post(`  ${EVENT.replace('"id":"e1",', '')}`);
     const { events, timeoutMs } = published[0] as PublishRequest;

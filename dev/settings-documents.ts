@@ -1,15 +1,23 @@
-import { ConfigSchema } from '../src/config.ts';
+import { ConfigSchema, mustBeGiven } from '../src/config.ts';
 
 /** `.env.example` and the README's table of settings, both written from the schema that the service checks. */
 
 interface Setting {
   readonly name: string;
   readonly description: string;
+  /** With nothing but defaults beside it. */
   readonly isRequired: boolean;
   readonly isSecret: boolean;
   readonly fallback: string | undefined;
   readonly example: string;
 }
+
+const defaults = Object.fromEntries(
+  Object.entries(ConfigSchema.properties).map(([name, schema]) => [
+    name,
+    'default' in schema && schema.default,
+  ]),
+);
 
 const settings: readonly Setting[] = Object.entries(ConfigSchema.properties).map(([name, schema]) => {
   const {
@@ -26,7 +34,7 @@ const settings: readonly Setting[] = Object.entries(ConfigSchema.properties).map
   return {
     name,
     description: String(description),
-    isRequired: (ConfigSchema.required as readonly string[]).includes(name) && fallback === undefined,
+    isRequired: mustBeGiven(name, defaults),
     isSecret: secret === true,
     fallback: fallback === undefined ? undefined : String(fallback),
     example: String(example),

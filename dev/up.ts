@@ -38,15 +38,15 @@ try {
 
 async function up(): Promise<void> {
   const brokers = env.KAFKA_BROKERS;
-  const redisUrl = env.REDIS_URL || env.REDIS_URL_FILE;
-  if (!brokers || !redisUrl) {
+  const hasRedis = env.REDIS_URL || env.REDIS_URL_FILE || env.REDIS_MODE === 'off';
+  if (!brokers || !hasRedis) {
     const unlock = tryLock(join(UP_FOLDER, 'lock'));
     if (unlock === undefined)
       throw new StartError('another `npm run up` is running in this clone; stop that one first');
     const stack = await prepareStack(say);
     await Promise.all([
       brokers ? undefined : startKafkaPart(stack).then(keep),
-      redisUrl ? undefined : startRedisPart(stack).then(keep),
+      hasRedis ? undefined : startRedisPart(stack).then(keep),
     ]);
   }
   if (stoppingAt !== undefined) return;
@@ -71,7 +71,12 @@ async function up(): Promise<void> {
     throw new StartError(`the service is not ready after 60 s; ${service.url}/readyz says why`);
   if (outcome === 'ended' || stoppingAt !== undefined) return;
   isReady = true;
-  printAddresses(service.url, kafkaAddress, withoutPassword(redisAddress ?? '$REDIS_URL'));
+  const isNotifying = env.REDIS_MODE !== 'off';
+  printAddresses(
+    service.url,
+    kafkaAddress,
+    isNotifying ? withoutPassword(redisAddress ?? '$REDIS_URL') : undefined,
+  );
 }
 
 /** Stops the service, then what it needs, and exits. Does nothing when that is under way. */
@@ -97,23 +102,23 @@ function addressOf(name: StackPart['name']): string | undefined {
   return parts.find((part) => part.name === name)?.address;
 }
 
-function printAddresses(url: string, kafka: string, redis: string): void {
+function printAddresses(url: string, kafka: string, redis: string | undefined): void {
   const topic = env.KAFKA_TOPIC || 'events';
   const lines = [
     '',
     `  Service   ${url}`,
     `  API       ${url}/docs`,
     `  Kafka     ${kafka}, topic ${topic}`,
-    `  Redis     ${redis}, channels events:{source_type}:{source_id}`,
+    `  Redis     ${redis ? `${redis}, channels events:{source_type}:{source_id}` : 'off: nobody is notified'}`,
     '',
     'Send an event:',
     '',
     `  curl -i ${url}/v1/events -H 'content-type: application/json' -d '{"type":"push","source_type":"user","source_id":"octocat","data":{"hello":"world"}}'`,
     '',
-    'See it arrive, with kcat and redis-cli:',
+    `See it arrive, with kcat${redis ? ' and redis-cli' : ''}:`,
     '',
     `  kcat -b ${kafka} -t ${topic} -C`,
-    `  redis-cli -u ${redis} psubscribe 'events:*'`,
+    ...(redis ? [`  redis-cli -u ${redis} psubscribe 'events:*'`] : []),
     '',
     'Ctrl-C stops it.',
     '',

@@ -67,21 +67,26 @@ export const ConfigSchema = Type.Object({
     default: 'none',
     description: 'Compression of record batches. Consumers on kafkajs need a codec for zstd.',
   }),
-  REDIS_MODE: Type.Enum(['standalone', 'sentinel', 'cluster'], {
+  REDIS_MODE: Type.Enum(['standalone', 'sentinel', 'cluster', 'off'], {
     default: 'standalone',
-    description: 'What REDIS_URL leads to: one Redis, the Sentinels that watch it, or nodes of a Cluster.',
-  }),
-  REDIS_URL: Type.String({
-    pattern: '^rediss?://[^\\s,]+(,rediss?://[^\\s,]+)*$',
-    secret: true,
-    examples: ['redis://127.0.0.1:6379'],
     description:
-      'Redis that is told of stored events, with user and password if it needs them. Sentinels and Cluster nodes: several, separated by commas.',
+      'What REDIS_URL leads to: one Redis, the Sentinels that watch it, or nodes of a Cluster. `off`: there is none, and nobody is notified.',
   }),
+  REDIS_URL: Type.Optional(
+    Type.String({
+      pattern: '^rediss?://[^\\s,]+(,rediss?://[^\\s,]+)*$',
+      secret: true,
+      requiredWith: { REDIS_MODE: ['standalone', 'sentinel', 'cluster'] },
+      examples: ['redis://127.0.0.1:6379'],
+      description:
+        'Redis that is told of stored events, with user and password if it needs them. Sentinels and Cluster nodes: several, separated by commas.',
+    }),
+  ),
   REDIS_SENTINEL_MASTER: Type.Optional(
     Type.String({
       minLength: 1,
       examples: ['mymaster'],
+      requiredWith: { REDIS_MODE: ['sentinel'] },
       description: 'With REDIS_MODE sentinel: the name of the master that the Sentinels watch.',
     }),
   ),
@@ -193,7 +198,7 @@ export function readConfig(env: NodeJS.ProcessEnv, memoryLimitBytes = process.co
     const text = textOf(name, schema, env, problems);
     if (text === undefined) {
       if ('default' in schema) values[name] = schema.default;
-      else if (isRequired(name) && problems.every((problem) => !problem.startsWith(name))) {
+      else if (mustBeGiven(name, values) && problems.every((problem) => !problem.startsWith(name))) {
         problems.push(`${name} is not set: ${describe(schema)}`);
       }
     } else {
@@ -209,6 +214,15 @@ export function readConfig(env: NodeJS.ProcessEnv, memoryLimitBytes = process.co
   }
   if (problems.length > 0) throw new ConfigError(problems);
   return values as Config;
+}
+
+/** Whether a setting must be given: always, or with what an earlier setting is. One with a default need not be. */
+export function mustBeGiven(name: string, values: Readonly<Record<string, unknown>>): boolean {
+  const schema = ConfigSchema.properties[name as keyof Config];
+  if ('default' in schema) return false;
+  if ((ConfigSchema.required as readonly string[]).includes(name)) return true;
+  const { requiredWith = {} } = schema as { readonly requiredWith?: Record<string, readonly string[]> };
+  return Object.entries(requiredWith).some(([other, choices]) => choices.includes(String(values[other])));
 }
 
 /** The brokers of KAFKA_BROKERS. */
@@ -278,11 +292,8 @@ function relationProblems(config: Config): string[] {
       'CONNECTIONS_MAX must not be more than one for each 10 KiB of BUFFER_MAX_BYTES (500 are always allowed), or memory passes its bound',
     );
   }
-  if (config.REDIS_MODE === 'standalone' && config.REDIS_URL.includes(',')) {
+  if (config.REDIS_MODE === 'standalone' && config.REDIS_URL?.includes(',')) {
     problems.push('REDIS_URL must be one address, unless REDIS_MODE is sentinel or cluster');
-  }
-  if (config.REDIS_MODE === 'sentinel' && config.REDIS_SENTINEL_MASTER === undefined) {
-    problems.push('REDIS_SENTINEL_MASTER must be set with REDIS_MODE sentinel');
   }
   if (config.REDIS_SHARDED_PUBSUB && config.REDIS_MODE !== 'cluster') {
     problems.push('REDIS_SHARDED_PUBSUB needs REDIS_MODE cluster');
@@ -327,8 +338,4 @@ function faultOf(schema: TSchema, value: unknown): string {
 
 function describe(schema: TSchema): string {
   return 'description' in schema ? String(schema.description) : '';
-}
-
-function isRequired(name: string): boolean {
-  return (ConfigSchema.required as readonly string[]).includes(name);
 }

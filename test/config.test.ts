@@ -56,6 +56,20 @@ describe('configuration', () => {
     assert.match(problemsOf({ ...enough, AUTH_MODE: 'jwt' }).join(), /^AUTH_MODE must be one of none$/);
   });
 
+  it('needs an address of Redis, and the name of a master, only where the mode of Redis does', () => {
+    const { REDIS_URL: _, ...without } = enough;
+    assert.match(problemsOf(without).join(), /^REDIS_URL is not set: /);
+    assert.match(
+      problemsOf({ ...without, PORT: 'x', REDIS_MODE: 'cluster' }).join(),
+      /,REDIS_URL is not set: /,
+    );
+    assert.match(
+      problemsOf({ ...enough, REDIS_MODE: 'sentinel' }).join(),
+      /^REDIS_SENTINEL_MASTER is not set: /,
+    );
+    assert.equal(readConfig({ ...without, REDIS_MODE: 'off' }, NO_LIMIT).REDIS_URL, undefined);
+  });
+
   it('checks the relations between settings', () => {
     assert.match(
       problemsOf({ ...enough, PUBLISH_TIMEOUT_MS: '18000' }).join(),
@@ -69,10 +83,6 @@ describe('configuration', () => {
     assert.match(
       problemsOf({ ...enough, CONNECTIONS_MAX: '7000' }).join(),
       /^CONNECTIONS_MAX must not be more/,
-    );
-    assert.match(
-      problemsOf({ ...enough, REDIS_MODE: 'sentinel' }).join(),
-      /^REDIS_SENTINEL_MASTER must be set/,
     );
     assert.match(problemsOf({ ...enough, REDIS_SHARDED_PUBSUB: 'true' }).join(), /needs REDIS_MODE cluster$/);
     assert.match(problemsOf({ ...enough, REDIS_URL: 'redis://a,redis://b' }).join(), /must be one address/);

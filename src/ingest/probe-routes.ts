@@ -6,8 +6,11 @@ import type { Metrics } from '../metrics.ts';
 import type { KafkaReadiness } from './availability.ts';
 import { PARAMETER_LENGTH_MAX } from './http-server.ts';
 import type { AnswerProblem } from './problem.ts';
-import type { RedisState } from './redis-connection.ts';
+import type { RedisState as ConnectionState } from './redis-connection.ts';
 import { problemResponses } from './specification.ts';
+
+/** `off`: nobody is to be notified. */
+type RedisState = ConnectionState | 'off';
 
 export interface ProbeOptions {
   /** The state of each dependency, in its own words. */
@@ -36,7 +39,7 @@ function statusOf({
   redis,
 }: ReturnType<ProbeOptions['readiness']>): 'ready' | 'degraded' | 'unavailable' {
   if (kafka !== 'available' && kafka !== 'degraded') return 'unavailable';
-  return kafka === 'available' && redis === 'up' ? 'ready' : 'degraded';
+  return kafka === 'available' && (redis === 'up' || redis === 'off') ? 'ready' : 'degraded';
 }
 
 /** The pages that the member `type` of a problem points to. */
@@ -118,7 +121,7 @@ const readinessContent = (
               'degraded',
               'unavailable',
             ] satisfies KafkaReadiness[]),
-            redis: Type.Enum(['connecting', 'up', 'down', 'closed'] satisfies RedisState[]),
+            redis: Type.Enum(['connecting', 'up', 'down', 'closed', 'off'] satisfies RedisState[]),
           },
           { description: 'Shown on the management port only, where there is one.' },
         ),

@@ -9,6 +9,7 @@ import { DualPublisher, type PublishRequest } from './dual-publisher.ts';
 import { collectEarlierUnderPressure } from './garbage-pressure.ts';
 import { KafkaProducer } from './kafka-producer.ts';
 import { kafkaClient, type TopicSettings, TopicWatch } from './kafka-topic.ts';
+import { KEY_BYTES_MAX } from './partitioner.ts';
 import { BATCH_HEADER_BYTES, RECORD_OVERHEAD_BYTES_MAX } from './record-batch.ts';
 import { RedisNotifier } from './redis-notifier.ts';
 import type { RedisSettings } from './redis-settings.ts';
@@ -19,8 +20,6 @@ const NOTIFIER_CLOSE_MS = 1_000;
 /** A batch never needs to be larger than this to be efficient, whatever the topic allows. */
 const BATCH_BYTES_MAX = 1_000_000;
 const BATCH_RECORDS_MAX = 10_000;
-/** A source_id has 256 code points of up to four bytes. */
-const KEY_BYTES_MAX = 1_024;
 /** Two signals closer than this are one: a terminal's Ctrl-C reaches us twice through npm. */
 const REPEATED_SIGNAL_MS = 1_000;
 
@@ -44,13 +43,17 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   let topic: TopicSettings | undefined;
   let isLeaving = false;
 
-  const notifier = new RedisNotifier({
-    redis: redisSettings(config),
-    aggregateChannels: config.REDIS_AGGREGATE_CHANNELS,
-    log: log.child({ part: 'redis' }),
-    metrics,
-    onState: (isUp) => metrics.ready('redis', isUp),
-  });
+  const redis = redisSettings(config);
+  const notifier =
+    redis &&
+    new RedisNotifier({
+      redis,
+      aggregateChannels: config.REDIS_AGGREGATE_CHANNELS,
+      log: log.child({ part: 'redis' }),
+      metrics,
+      onState: (isUp) => metrics.ready('redis', isUp),
+    });
+  if (notifier === undefined) log.info('REDIS_MODE is off: nobody is notified');
 
   const bootstrap = brokerAddresses(config.KAFKA_BROKERS);
   const kafkaLog = log.child({ part: 'kafka' });
@@ -83,7 +86,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     send: (attempt) => producer.send(attempt),
     release: (leader, channel) => producer.release(leader, channel),
     refreshMetadata,
-    notify: (event, now) => notifier.notify(event, now),
+    notify: (event, now) => notifier?.notify(event, now),
     onState: (state) => {
       metrics.ready('kafka', state === 'available');
       if (state === 'available') kafkaLog.info('Kafka is available');
@@ -131,7 +134,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
       connectionsMax: config.CONNECTIONS_MAX,
       eventBytesMax: () => Math.min(config.EVENT_MAX_BYTES, largestEvent(topic)),
     },
-    readiness: () => ({ kafka: publisher.lanes.readiness, redis: notifier.state }),
+    readiness: () => ({ kafka: publisher.lanes.readiness, redis: notifier?.state ?? ('off' as const) }),
     isLeaving: () => isLeaving,
     hasManagementPort: config.MANAGEMENT_PORT !== undefined,
   };
@@ -146,7 +149,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     const unsettled = await publisher.close(Math.max(0, giveUpAt - clock.now()));
     topicWatch.close();
     await producer.close();
-    await notifier.close(NOTIFIER_CLOSE_MS);
+    await notifier?.close(NOTIFIER_CLOSE_MS);
     await management?.close();
     stopCollecting();
     return unsettled;
@@ -167,16 +170,18 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   }
 }
 
-function redisSettings(config: Config): RedisSettings {
+/** `undefined`: nobody is to be notified. */
+function redisSettings(config: Config): RedisSettings | undefined {
   const {
+    REDIS_URL: url = '',
     REDIS_SENTINEL_MASTER: masterName = '',
     REDIS_USERNAME: username,
     REDIS_PASSWORD: password,
   } = config;
-  const urls = config.REDIS_URL.split(',');
+  const urls = url.split(',');
   switch (config.REDIS_MODE) {
     case 'standalone':
-      return { mode: 'standalone', url: config.REDIS_URL };
+      return { mode: 'standalone', url };
     case 'sentinel':
       return {
         mode: 'sentinel',
@@ -187,6 +192,8 @@ function redisSettings(config: Config): RedisSettings {
       };
     case 'cluster':
       return { mode: 'cluster', urls, sharded: config.REDIS_SHARDED_PUBSUB };
+    case 'off':
+      return undefined;
   }
 }
 

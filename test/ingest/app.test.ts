@@ -1087,6 +1087,7 @@ describe('the probes', () => {
     ['available', 'up', false, 200, 'ready'],
     ['available', 'down', false, 200, 'degraded'],
     ['available', 'connecting', false, 200, 'degraded'],
+    ['available', 'off', false, 200, 'ready'],
     ['degraded', 'up', false, 200, 'degraded'],
     ['unavailable', 'up', false, 503, 'unavailable'],
     ['connecting', 'up', false, 503, 'unavailable'],

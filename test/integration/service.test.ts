@@ -246,6 +246,30 @@ describe('the service on a real Kafka and a real Redis', () => {
     await until(async () => (await get('/readyz')).status === 200);
   });
 
+  it('notifies nobody with REDIS_MODE off, and is ready', async () => {
+    const other = await startService(kafka, redis, { ...SETTINGS, REDIS_MODE: 'off', REDIS_URL: '' });
+    try {
+      const readyz = await fetch(`${other.address}/readyz`);
+      assert.deepEqual(await readyz.json(), {
+        status: 'ready',
+        dependencies: { kafka: 'available', redis: 'off' },
+      });
+      const { status } = await fetch(`${other.address}/v1/events`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{"type":"t","source_type":"user","source_id":"untold"}',
+      });
+      assert.equal(status, 201);
+      const metrics = await (await fetch(`${other.address}/metrics`)).text();
+      assert.ok(
+        !metrics.includes('dual_stream_ready{dependency="redis"}'),
+        'nothing that an alert could take for a fault',
+      );
+    } finally {
+      assert.equal(await other.close(), 0);
+    }
+  });
+
   it('P7: stopping settles what was accepted and counts nothing left', async () => {
     const other = await startService(kafka, redis, SETTINGS);
     const pending = Array.from({ length: 20 }, (_, index) =>

@@ -56,6 +56,8 @@ export class DualPublisher {
   readonly #options: DualPublisherOptions;
   readonly #lanes: Lanes;
   readonly #drain: DrainRate;
+  /** Requests so far: the latest one's number. */
+  #requests = 0;
   #isDraining = false;
 
   constructor(options: DualPublisherOptions) {
@@ -82,14 +84,14 @@ export class DualPublisher {
       queueMicrotask(() => settled(outcomes));
       return;
     }
+    this.#requests += 1;
     const acceptedAt = this.#options.clock.now();
     const request = new OpenRequest(events.length, hold, settled);
     const deadline = acceptedAt + timeoutMs;
-    const room = new RoomInLanes(this.#options.budget, this.#lanes, hold);
     events.forEach((event, index) => {
       const keyHash = hashKey(event.sourceId);
       const lane = this.#lanes.laneOf(keyHash);
-      const heldBytes = room.take(lane);
+      const heldBytes = this.#takeRoom(lane, hold);
       const entry = new QueuedEvent({
         event,
         request,
@@ -140,6 +142,24 @@ export class DualPublisher {
     return this.#lanes.admits() ? undefined : this.#lanes.trouble;
   }
 
+  /**
+   * The bytes that the lane keeps alive on behalf of one more event of the latest request; `undefined`: there is no
+   * room. Once a lane had none, the request's later events get none in it (their order).
+   */
+  #takeRoom(lane: Lane, hold: Hold): number | undefined {
+    if (lane.refusedTo === this.#requests) return undefined;
+    const heldBytes = lane.joinedBy === this.#requests ? EVENT_BYTES : hold.bytes + EVENT_BYTES;
+    // One stuck partition may not hold everything.
+    const { bytesMax } = this.#options.budget.limits;
+    const laneBytesMax = this.#lanes.partitionCount > 1 ? bytesMax / 2 : bytesMax;
+    if (lane.heldBytes + heldBytes > laneBytesMax || !hold.takeEvent()) {
+      lane.refusedTo = this.#requests;
+      return undefined;
+    }
+    lane.joinedBy = this.#requests;
+    return heldBytes;
+  }
+
   #settle(entry: QueuedEvent, outcome: Outcome, now: number): void {
     const { metrics, notify } = this.#options;
     const isLate = entry.isSettled;
@@ -187,14 +207,14 @@ class QueuedEvent implements Entry {
 
 /** A request whose events are settled one by one, and answered together. */
 class OpenRequest {
-  readonly #outcomes: Outcome[];
+  readonly #outcomes: Outcome[] = [];
   readonly #settled: PublishRequest['settled'];
   readonly #hold: Hold;
   #unsettled: number;
   #held: number;
 
   constructor(events: number, hold: Hold, settled: PublishRequest['settled']) {
-    this.#outcomes = Array.from({ length: events });
+    this.#outcomes.length = events; // Array.from would take longer than all else here
     this.#unsettled = events;
     this.#held = events;
     this.#hold = hold;
@@ -212,32 +232,6 @@ class OpenRequest {
   letGo(): void {
     this.#held -= 1;
     if (this.#held === 0) this.#hold.close();
-  }
-}
-
-/** Hands out room to the events of one request. Once a lane had none, its later events get none (their order). */
-class RoomInLanes {
-  readonly #lanes = new Map<Lane, 'joined' | 'full'>();
-  readonly #laneBytesMax: number;
-  readonly #hold: Hold;
-
-  constructor(budget: BufferBudget, lanes: Lanes, hold: Hold) {
-    // One stuck partition may not hold everything.
-    this.#laneBytesMax = lanes.partitionCount > 1 ? budget.limits.bytesMax / 2 : budget.limits.bytesMax;
-    this.#hold = hold;
-  }
-
-  /** The bytes that the lane now keeps alive on behalf of this event; `undefined`: there is no room. */
-  take(lane: Lane): number | undefined {
-    const known = this.#lanes.get(lane);
-    if (known === 'full') return undefined;
-    const heldBytes = known === undefined ? this.#hold.bytes + EVENT_BYTES : EVENT_BYTES;
-    if (lane.heldBytes + heldBytes > this.#laneBytesMax || !this.#hold.takeEvent()) {
-      this.#lanes.set(lane, 'full');
-      return undefined;
-    }
-    if (known === undefined) this.#lanes.set(lane, 'joined');
-    return heldBytes;
   }
 }
 

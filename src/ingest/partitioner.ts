@@ -7,11 +7,15 @@
 const SEED = 0x9747b28c;
 const M = 0x5bd1e995;
 const R = 24;
+/** A source_id has 256 code points of up to four bytes. */
+export const KEY_BYTES_MAX = 1_024;
 
-/** The key's hash as a non-negative 31-bit integer. Computed once; the partition follows from it and the count. */
+/** Keys are encoded here, one after the other, so that hashing one allocates nothing. */
+const encoded = Buffer.alloc(KEY_BYTES_MAX);
+
+/** The hash of a key of at most KEY_BYTES_MAX as a non-negative 31-bit integer. Computed once; the partition follows from it and the count. */
 export function hashKey(key: string): number {
-  const bytes = Buffer.from(key, 'utf8');
-  return murmur2(bytes) & 0x7fffffff;
+  return murmur2(encoded, encoded.write(key, 'utf8')) & 0x7fffffff;
 }
 
 /** The partition of a hash. */
@@ -19,9 +23,8 @@ export function partitionOf(hash: number, partitionCount: number): number {
   return hash % partitionCount;
 }
 
-/** MurmurHash2 with Kafka's seed, as a signed 32-bit integer (org.apache.kafka.common.utils.Utils.murmur2). */
-export function murmur2(bytes: Uint8Array): number {
-  const { length } = bytes;
+/** MurmurHash2 of the first `length` bytes with Kafka's seed, as a signed 32-bit integer (Utils.murmur2 there). */
+export function murmur2(bytes: Uint8Array, length = bytes.length): number {
   const whole = length & ~3;
   let h = SEED ^ length;
   for (let at = 0; at < whole; at += 4) {

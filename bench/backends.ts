@@ -7,6 +7,8 @@ import type { Progress } from '../dev/progress.ts';
 export interface Backends {
   readonly brokers: string;
   readonly topic: string;
+  /** A topic with so many partitions, which is there when this settles. */
+  topicWith(partitions: number): Promise<string>;
   readonly redisUrl: string;
   readonly redisPort: number;
   /** By their names, for their shares of CPU. */
@@ -35,10 +37,20 @@ export async function startBackends(progress: Progress): Promise<Backends> {
   }
   const [node] = kafka.value.nodes;
   if (node === undefined) throw new Error('A Kafka without a node');
-  await createTopic(kafka.value.brokers);
+  const { brokers } = kafka.value;
+  await createTopic(brokers, TOPIC, PARTITIONS);
+  const topics = new Map([[PARTITIONS, TOPIC]]);
   return {
-    brokers: kafka.value.brokers,
+    brokers,
     topic: TOPIC,
+    topicWith: async (partitions) => {
+      const known = topics.get(partitions);
+      if (known !== undefined) return known;
+      const topic = `${TOPIC}-${partitions}`;
+      await createTopic(brokers, topic, partitions);
+      topics.set(partitions, topic);
+      return topic;
+    },
     redisUrl: redis.value.url,
     redisPort: redis.value.port,
     processes: { kafka: node.child.pid, redis: redis.value.child.pid },
@@ -56,10 +68,10 @@ const KEEP_LITTLE = {
   'log.initial.task.delay.ms': '5000',
 };
 
-async function createTopic(brokers: string): Promise<void> {
+async function createTopic(brokers: string, topic: string, numPartitions: number): Promise<void> {
   const client = new kafkajs.Kafka({ brokers: brokers.split(','), logLevel: kafkajs.logLevel.NOTHING });
   const admin = client.admin();
   await admin.connect();
-  await admin.createTopics({ waitForLeaders: true, topics: [{ topic: TOPIC, numPartitions: PARTITIONS }] });
+  await admin.createTopics({ waitForLeaders: true, topics: [{ topic, numPartitions }] });
   await admin.disconnect();
 }

@@ -74,13 +74,16 @@ export async function measureOpenLoop(
   name: string,
   server: BenchServer,
   measuring: Measuring,
-  load: Pick<LoadSpec, 'request' | 'redisPort'> & { readonly requestsPerSecond: number },
+  load: Pick<LoadSpec, 'request' | 'redisPort'> & {
+    readonly requestsPerSecond: number;
+    readonly connections?: number;
+  },
 ): Promise<LoadResult> {
   const { figures, options } = measuring;
   const { requestsPerSecond, ...rest } = load;
   const result = await measure(name, server, measuring, {
-    ...rest,
     connections: OPEN_LOOP_CONNECTIONS,
+    ...rest,
     pace: { kind: 'open', requestsPerSecond },
     windowMs: 2 * options.windowMs,
   });
@@ -95,7 +98,8 @@ export function cpuUsPerEvent({ cpuSeconds, events }: LoadResult): number {
   return ((cpuSeconds.server ?? Number.NaN) / events) * 1e6;
 }
 
-async function measure(
+/** One load on one server, with what casts doubt on it. */
+export async function measure(
   name: string,
   server: BenchServer,
   { options, backends, figures, progress }: Measuring,

@@ -3,24 +3,31 @@
 export interface RequestShape {
   readonly events: number;
   readonly format: 'json' | 'ndjson';
-  /** Of one event as it is sent. */
+  /** Of one event as it is sent: 100 at least. */
   readonly eventBytes: number;
+  /** How many sources the events come from, one after the other. */
+  readonly sources: number;
 }
 
 const NUMBER_DIGITS = 8;
+const SOURCE_DIGITS = 7;
 const ID_PREFIX = `{"id":"`;
-const DATA = '"data":{"n":12345.5,"ok":true,"tags":["a","b"],"text":"';
+const SOURCE_PREFIX = '"source_id":"source-';
+const DATA = ',"data":{"n":12345.5,"ok":true,"tags":["a","b"],"text":"';
 
 /** A whole HTTP request with events in it, each with an id that is new every time. */
 export class PreparedRequest {
   readonly bytes: Buffer;
   readonly events: number;
+  readonly #sources: number;
   /** Where the number within the id of each event begins. */
   readonly #numbersAt: readonly number[];
+  /** From there to where the number of its source begins. */
+  readonly #toSource: number;
 
-  /** `source` of the first event; the others have those that follow, so that a batch goes to all partitions. */
-  constructor({ events, format, eventBytes }: RequestShape, source: number) {
-    const texts = Array.from({ length: events }, (_, index) => eventText(eventBytes, source + index));
+  /** `seed`: requests of different ones have different prose in them. */
+  constructor({ events, format, eventBytes, sources }: RequestShape, seed: number) {
+    const texts = Array.from({ length: events }, (_, index) => eventText(eventBytes, seed + index));
     const path = events === 1 ? '/v1/events' : '/v1/events/batch';
     const isJson = format === 'json';
     const body = events === 1 ? texts.join('') : isJson ? `[${texts.join(',')}]` : `${texts.join('\n')}\n`;
@@ -36,18 +43,25 @@ export class PreparedRequest {
       numbersAt.push(at + ID_PREFIX.length + RUN.length);
     }
     this.#numbersAt = numbersAt;
+    this.#sources = sources;
+    this.#toSource = this.bytes.indexOf(SOURCE_PREFIX) + SOURCE_PREFIX.length - (numbersAt[0] ?? 0);
   }
 
   /** Gives the events the numbers from `first` on. Nothing of the last request may still have to be sent. */
   number(first: number): void {
     let number = first;
     for (const numberAt of this.#numbersAt) {
-      let rest = number;
-      for (let at = numberAt + NUMBER_DIGITS - 1; at >= numberAt; at -= 1) {
-        this.bytes[at] = 48 + (rest % 10);
-        rest = Math.floor(rest / 10);
-      }
+      this.#write(number, numberAt, NUMBER_DIGITS);
+      this.#write(number % this.#sources, numberAt + this.#toSource, SOURCE_DIGITS);
       number += 1;
+    }
+  }
+
+  #write(number: number, from: number, digits: number): void {
+    let rest = number;
+    for (let at = from + digits - 1; at >= from; at -= 1) {
+      this.bytes[at] = 48 + (rest % 10);
+      rest = Math.floor(rest / 10);
     }
   }
 }
@@ -74,10 +88,14 @@ export function numbersIn(bytes: Buffer): { readonly numbers: readonly number[];
   return { numbers, restAt: Math.max(restAt, bytes.length - RUN_IN_MESSAGE.length) };
 }
 
-function eventText(eventBytes: number, source: number): string {
-  const names = `${ID_PREFIX}${RUN}${'0'.repeat(NUMBER_DIGITS)}","type":"bench.measured","source_type":"bench"`;
-  const head = `${names},"source_id":"source-${String(source % 1_000).padStart(3, '0')}",${DATA}`;
-  return `${head}${proseOf(source, eventBytes - head.length - 3)}"}}`;
+/** An event without data, and white space instead, if there is no room for any. */
+function eventText(eventBytes: number, seed: number): string {
+  const names = `${ID_PREFIX}${RUN}${'0'.repeat(NUMBER_DIGITS)}","type":"measured","source_type":"bench"`;
+  const head = `${names},${SOURCE_PREFIX}${'0'.repeat(SOURCE_DIGITS)}"`;
+  const proseLength = eventBytes - head.length - DATA.length - 3;
+  return proseLength < 0
+    ? `${head.padEnd(eventBytes - 1)}}`
+    : `${head}${DATA}${proseOf(seed, proseLength)}"}}`;
 }
 
 const WORDS =

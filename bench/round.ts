@@ -1,18 +1,22 @@
+import { measureCapacity } from './capacity.ts';
 import { measureLargestBatches } from './largest-batches.ts';
 import { cpuUsPerEvent, type Measuring, measureOpenLoop, measureSaturated, warmUp } from './measure.ts';
 import type { Group } from './options.ts';
 import { runProducerPerformance } from './producer-performance.ts';
 import { type BenchServer, type ServerName, startServer } from './servers.ts';
-import { BATCH_100, COMPRESSIONS, HALF, LOADS, RECORD_BYTES, SINGLE, WORKLOADS } from './workloads.ts';
+import { BATCH_100, HALF, LOADS, RECORD_BYTES, SETTINGS, SINGLE, WORKLOADS } from './workloads.ts';
 
 const SERVERS: readonly ServerName[] = ['floor', 'ours', 'naive'];
+/** Measured with servers of their own. */
+const APART: ReadonlySet<Group> = new Set(['settings', 'capacity']);
 const IDLE_REQUESTS_PER_SECOND = 50;
 
 /** Measures once whatever was chosen. */
 export async function measureRound(round: number, measuring: Measuring): Promise<void> {
   const { groups } = measuring.options;
-  if ([...groups].some((group) => group !== 'compression')) await compareServers(round, measuring);
-  if (groups.has('compression')) await measureCompression(measuring);
+  if ([...groups].some((group) => !APART.has(group))) await compareServers(round, measuring);
+  if (groups.has('settings')) await measureSettings(measuring);
+  if (groups.has('capacity')) await measureCapacity(measuring);
 }
 
 /** Each figure for one server right after the other, beginning with another one each round. */
@@ -130,14 +134,13 @@ async function measureNotifications(
 }
 
 /** The service alone, with one setting after the other. */
-async function measureCompression(measuring: Measuring): Promise<void> {
-  for (const compression of COMPRESSIONS) {
-    const settings = { KAFKA_COMPRESSION: compression };
+async function measureSettings(measuring: Measuring): Promise<void> {
+  for (const [name, settings] of Object.entries(SETTINGS)) {
     const server = await startServer('ours', { ...measuring, settings });
     try {
       await warmUp(server, [SINGLE, BATCH_100], measuring);
       for (const workload of [SINGLE, BATCH_100])
-        await measureSaturated(`ours_${compression} ${workload.name}`, server, workload, measuring);
+        await measureSaturated(`ours_${name} ${workload.name}`, server, workload, measuring);
     } finally {
       await server.stop();
     }

@@ -1,7 +1,8 @@
+import { CAPACITY } from './capacity.ts';
 import type { Figures } from './figures.ts';
 import type { Spread } from './statistics.ts';
 import { type Target, targetsOf } from './targets.ts';
-import { BATCH_100, COMPRESSIONS, LOADS, SINGLE, WORKLOADS } from './workloads.ts';
+import { BATCH_100, LOADS, SETTINGS, SINGLE, WORKLOADS } from './workloads.ts';
 
 /** A part of the table: which figure stands where. */
 interface Section {
@@ -30,11 +31,22 @@ const SECTIONS: readonly Section[] = [
     },
   },
   {
-    title: 'KAFKA_COMPRESSION: CPU per event, µs',
-    rows: COMPRESSIONS.map((compression) => `ours_${compression}`),
+    title: 'Settings: CPU per event, µs',
+    rows: Object.keys(SETTINGS).map((name) => `ours_${name}`),
     columns: Object.fromEntries(
       [SINGLE, BATCH_100].map(({ name }) => [name, (row: string) => `${row} ${name} cpu_us`]),
     ),
+  },
+  {
+    title: 'Capacity, by what is around an event',
+    rows: Object.keys(CAPACITY),
+    columns: {
+      'events a second': (row) => `${row} events_per_second`,
+      'CPU µs': (row) => `${row} cpu_us`,
+      'share of its core': (row) => `${row} server_core_share`,
+      'p50 ms at half': (row) => `${row} p50_ms`,
+      'p99 ms at half': (row) => `${row} p99_ms`,
+    },
   },
   {
     title: 'Single events by the clock, ms from when each was due',

@@ -10,6 +10,7 @@ export interface Workload {
 }
 
 export const EVENT_BYTES = 300;
+export const SOURCES = 1_000;
 /** What is stored has the time before it, as the events bring none: `"time":"2026-11-25T12:00:00.000Z",`. */
 export const RECORD_BYTES = EVENT_BYTES + 34;
 
@@ -36,16 +37,21 @@ export const WORKLOADS: readonly Workload[] = [
 export const LOADS = [0.25, 0.5, 0.9] as const;
 export const HALF = LOADS[1];
 
-/** What KAFKA_COMPRESSION is set to. */
-export const COMPRESSIONS = ['none', 'gzip', 'zstd'] as const;
+/** Settings of the service that change what an event costs, by the names in the table. The first are the defaults. */
+export const SETTINGS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  defaults: {},
+  gzip: { KAFKA_COMPRESSION: 'gzip' },
+  zstd: { KAFKA_COMPRESSION: 'zstd' },
+  notifications_off: { REDIS_MODE: 'off' },
+};
 
 /** 10,000 events and 10 MB, as large as the service takes by default. */
-export const LARGEST: RequestShape = { events: 10_000, format: 'json', eventBytes: 1_000 };
+export const LARGEST: RequestShape = { events: 10_000, format: 'json', eventBytes: 1_000, sources: SOURCES };
 
 function workload(name: string, format: RequestShape['format'], events: number): Workload {
   return {
     name,
-    request: { events, format, eventBytes: EVENT_BYTES },
+    request: { events, format, eventBytes: EVENT_BYTES, sources: SOURCES },
     connections: connectionsFor.get(events) ?? 1,
   };
 }

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
 import { type LoadResult, type LoadSpec, runLoad } from '../../bench/load.ts';
 
-const SINGLE = { events: 1, format: 'json', eventBytes: 300 } as const;
+const SINGLE = { events: 1, format: 'json', eventBytes: 300, sources: 1_000 } as const;
 const servers: Server[] = [];
 
 afterEach(() => {

@@ -26,17 +26,23 @@ describe('prepared requests', () => {
     assert.equal(ndjson.body.trimEnd().split('\n').length, 3);
   });
 
-  it('give each event a source of its own, and each request new ids', () => {
+  it('may be of a hundred bytes', () => {
+    const { body } = parsed(request(1, 'json', 100).bytes);
+    assert.equal(body.length, 100);
+    assert.ok(isEventInput(JSON.parse(body)));
+  });
+
+  it('go from source to source, and each has new ids', () => {
     const batch = request(3);
-    batch.number(41);
+    batch.number(48);
     const events = JSON.parse(parsed(batch.bytes).body) as Sent[];
     assert.deepEqual(
       events.map(({ source_id }) => source_id),
-      ['source-007', 'source-008', 'source-009'],
+      ['source-0000048', 'source-0000049', 'source-0000000'],
     );
     assert.deepEqual(
       events.map(({ id }) => id.slice(-8)),
-      ['00000041', '00000042', '00000043'],
+      ['00000048', '00000049', '00000050'],
     );
   });
 
@@ -48,7 +54,7 @@ describe('prepared requests', () => {
 
 describe('notifications', () => {
   it('are known by the numbers in their ids, wherever the bytes are cut', () => {
-    const batch = new PreparedRequest({ events: 2, format: 'json', eventBytes: 300 }, 0);
+    const batch = new PreparedRequest({ events: 2, format: 'json', eventBytes: 300, sources: 50 }, 0);
     batch.number(12_345_678);
     const ids = (JSON.parse(parsed(batch.bytes).body) as Sent[]).map(({ id }) => id);
     const stream = Buffer.from(ids.map((id) => `$99\r\n{"id":"${id}","type":"t"}\r\n`).join(''));
@@ -65,7 +71,7 @@ describe('notifications', () => {
 });
 
 function request(events: number, format: 'json' | 'ndjson' = 'json', eventBytes = 300): PreparedRequest {
-  return new PreparedRequest({ events, format, eventBytes }, 7);
+  return new PreparedRequest({ events, format, eventBytes, sources: 50 }, 7);
 }
 
 function parsed(bytes: Buffer): { path: string; length: number; body: string } {

@@ -75,6 +75,11 @@ describe('the options', () => {
     assert.equal(windowMs, 1_500);
   });
 
+  it('measure everything but capacity, unless told otherwise', () => {
+    const { groups } = readOptions([]);
+    assert.ok(groups.has('cpu') && groups.has('settings') && !groups.has('capacity'));
+  });
+
   it('are refused when they make no sense', () => {
     for (const args of [['--only', 'speed'], ['--rounds', '1.5'], ['--seconds', '0'], ['--quick']]) {
       assert.throws(() => readOptions(args), OptionError, args.join(' '));

@@ -8,6 +8,8 @@ import { Metrics } from '../src/metrics.ts';
 export async function openapiYaml(): Promise<string> {
   const app = await buildApp({
     publish: () => {},
+    authentication: undefined,
+    rateLimiter: undefined,
     budget: new BufferBudget({ bytesMax: 0, eventsMax: 0 }),
     metrics: new Metrics(),
     log: pino({ enabled: false }),

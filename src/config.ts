@@ -11,6 +11,20 @@ const MiB = 1024 * 1024;
 const BUFFER_BYTES_PER_CONNECTION = 10 * 1024;
 /** So few connections are allowed with any buffer. */
 const CONNECTIONS_FEW = 500;
+/** Signatures that need no secret of ours. With one that does (HS256), whoever knows a public key could sign. */
+const JWT_ALGORITHMS = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+] as const;
+const JWT_ALGORITHM_LIST = `(${JWT_ALGORITHMS.join('|')})`;
 const portRange = { minimum: 1, maximum: 65535 };
 const durationMs = { minimum: 0, maximum: 600_000 };
 
@@ -33,10 +47,78 @@ export const ConfigSchema = Type.Object({
     default: 'info',
     description: 'Least severe level that is logged.',
   }),
-  AUTH_MODE: Type.Enum(['none'], {
+  AUTH_MODE: Type.Enum(['none', 'api-key', 'jwt'], {
     description:
-      'Who may send events. `none`: everyone who reaches the port. There is no default, so that open is a decision.',
+      'Who may send events. `none`: everyone who reaches the port. `api-key`: who has a key. `jwt`: who has a token of an issuer. There is no default, so that open is a decision.',
   }),
+  AUTH_KEYS_FILE: Type.Optional(
+    Type.String({
+      minLength: 1,
+      requiredWith: { AUTH_MODE: ['api-key'] },
+      examples: ['/etc/dual-stream/keys.json'],
+      description:
+        'With AUTH_MODE api-key: the file of keys, as `npm run keys` writes it. It is read again when it changes.',
+    }),
+  ),
+  AUTH_JWT_ISSUER: Type.Optional(
+    Type.String({
+      minLength: 1,
+      requiredWith: { AUTH_MODE: ['jwt'] },
+      examples: ['https://issuer.example.com/'],
+      description: 'With AUTH_MODE jwt: what `iss` has to be.',
+    }),
+  ),
+  AUTH_JWT_AUDIENCE: Type.Optional(
+    Type.String({
+      minLength: 1,
+      requiredWith: { AUTH_MODE: ['jwt'] },
+      examples: ['dual-stream'],
+      description: 'With AUTH_MODE jwt: what has to be in `aud`.',
+    }),
+  ),
+  AUTH_JWT_JWKS_URL: Type.Optional(
+    Type.String({
+      pattern: '^(https://|http://(localhost|127\\.0\\.0\\.1|\\[::1\\])[:/])\\S+$',
+      requiredWith: { AUTH_MODE: ['jwt'] },
+      examples: ['https://issuer.example.com/.well-known/jwks.json'],
+      description:
+        'With AUTH_MODE jwt: where the issuer publishes its keys (JSON Web Key Set). Without TLS on loopback only.',
+    }),
+  ),
+  AUTH_JWT_ALGORITHMS: Type.String({
+    pattern: `^${JWT_ALGORITHM_LIST}(,${JWT_ALGORITHM_LIST})*$`,
+    default: 'RS256,PS256,ES256,EdDSA',
+    examples: ['RS256,PS256,ES256,EdDSA'],
+    description: 'With AUTH_MODE jwt: signatures that are taken, separated by commas.',
+  }),
+  AUTH_JWT_CLIENT_CLAIM: Type.String({
+    minLength: 1,
+    default: 'sub',
+    description: 'With AUTH_MODE jwt: the claim that names the client.',
+  }),
+  AUTH_JWT_SCOPE_CLAIM: Type.String({
+    minLength: 1,
+    default: 'scope',
+    description:
+      'With AUTH_MODE jwt: the claim with the scopes, a text with spaces between them or an array.',
+  }),
+  RATE_LIMIT_REQUESTS_PER_SECOND: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      examples: [1_000],
+      description:
+        "Requests of one client, or with AUTH_MODE none of one address, on this instance: ten seconds' worth at once, beyond them the answer is 429. Not set: no limit.",
+    }),
+  ),
+  RATE_LIMIT_BYTES_PER_SECOND: Type.Optional(
+    Type.Integer({
+      minimum: 1_024,
+      maximum: 1_000_000_000,
+      examples: [10_000_000],
+      description: 'Bytes of bodies as they are sent, likewise.',
+    }),
+  ),
   KAFKA_BROKERS: Type.String({
     pattern: '^[^\\s,:]+:[0-9]{1,5}(,[^\\s,:]+:[0-9]{1,5})*$',
     examples: ['127.0.0.1:9092'],
@@ -236,7 +318,7 @@ export function brokerAddresses(brokers: string): { host: string; port: number }
 /** Names in the environment that look like settings of this service and are none: most likely typing errors. */
 export function unknownSettings(env: NodeJS.ProcessEnv): string[] {
   const looksLikeOurs =
-    /^(KAFKA|REDIS|BUFFER|CONNECTIONS|PUBLISH|EVENT|BATCH|BODY|AUTH|SHUTDOWN|MANAGEMENT)_/;
+    /^(KAFKA|REDIS|BUFFER|CONNECTIONS|PUBLISH|EVENT|BATCH|BODY|AUTH|RATE|SHUTDOWN|MANAGEMENT)_/;
   // Kubernetes adds the addresses of services to the environment of every pod.
   const isServiceLink = /_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP).*)?$/;
   const known = new Set<string>(Object.keys(ConfigSchema.properties));

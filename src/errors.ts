@@ -75,7 +75,7 @@ export const errors = {
     403,
     false,
     'Not allowed',
-    'The credentials are valid, but do not allow this action for this source type.',
+    'The credentials are valid, but do not allow this action, or not for this source type.',
   ),
   'not-found': row(404, false, 'No such resource', 'There is nothing at this path.'),
   'method-not-allowed': row(
@@ -149,7 +149,7 @@ export const errors = {
     429,
     true,
     'Too many requests',
-    'The client has used up its share. The header Retry-After says when to try again.',
+    'The client has used up its share of requests or bytes. The event is certainly not stored; send it again after the time in Retry-After.',
   ),
   'headers-too-large': row(
     431,
@@ -162,6 +162,12 @@ export const errors = {
     true,
     'Internal error',
     'A fault in this service. The outcome is not known; send the event again with the same id. The log holds the reason under the request id.',
+  ),
+  'auth-unavailable': row(
+    503,
+    true,
+    'Credentials cannot be checked now',
+    'What it takes to check the credentials is being fetched from their issuer. Nothing was stored; send it again after the time in Retry-After.',
   ),
   'buffer-full': row(
     503,

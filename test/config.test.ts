@@ -53,7 +53,28 @@ describe('configuration', () => {
 
   it('has no default for AUTH_MODE, so that open is a decision, and refuses a mode that is not there', () => {
     assert.match(problemsOf({ ...enough, AUTH_MODE: undefined }).join(), /^AUTH_MODE is not set/);
-    assert.match(problemsOf({ ...enough, AUTH_MODE: 'jwt' }).join(), /^AUTH_MODE must be one of none$/);
+    assert.match(
+      problemsOf({ ...enough, AUTH_MODE: 'basic' }).join(),
+      /^AUTH_MODE must be one of none, api-key, jwt$/,
+    );
+  });
+
+  it('needs for each way to authenticate what it takes', () => {
+    assert.deepEqual(
+      problemsOf({ ...enough, AUTH_MODE: 'jwt' }).map((problem) => problem.split(' ')[0]),
+      ['AUTH_JWT_ISSUER', 'AUTH_JWT_AUDIENCE', 'AUTH_JWT_JWKS_URL'],
+    );
+    assert.match(problemsOf({ ...enough, AUTH_MODE: 'api-key' }).join(), /^AUTH_KEYS_FILE is not set: /);
+    const jwks = (url: string) => problemsOf({ ...enough, AUTH_JWT_JWKS_URL: url }).join();
+    assert.equal(jwks('https://issuer.example.com/jwks.json'), '');
+    assert.equal(jwks('http://127.0.0.1:8081/jwks.json'), '');
+    assert.match(jwks('http://issuer.example.com/jwks.json'), /^AUTH_JWT_JWKS_URL must look like https/);
+    assert.match(jwks('http://localhost.evil.com/'), /^AUTH_JWT_JWKS_URL /);
+    for (const algorithms of ['HS256', 'none', 'RS256,HS256', 'RS256,'])
+      assert.match(
+        problemsOf({ ...enough, AUTH_JWT_ALGORITHMS: algorithms }).join(),
+        /^AUTH_JWT_ALGORITHMS /,
+      );
   });
 
   it('needs an address of Redis, and the name of a master, only where the mode of Redis does', () => {

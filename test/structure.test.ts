@@ -41,6 +41,7 @@ describe('structure', () => {
       [/^kafkajs/, /kafka/],
       [/^ioredis/, /^redis-/],
       [/^prom-client$/, /^metrics\.ts$/],
+      [/^jose$/, /^jwt\.ts$/],
     ];
     for (const [library, door] of doors) {
       const importers = files.filter(({ imports }) => imports.some((specifier) => library.test(specifier)));

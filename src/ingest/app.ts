@@ -1,8 +1,9 @@
 import swagger from '@fastify/swagger';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { EventInput } from '../event.ts';
 import type { Metrics } from '../metrics.ts';
+import { type AdmissionOptions, admission, nameOf } from './admission.ts';
 import { batchRoute } from './batch-route.ts';
 import { BatchAnswer } from './batch-schema.ts';
 import type { BufferBudget } from './buffer-budget.ts';
@@ -15,7 +16,7 @@ import { ProblemDocument } from './problem.ts';
 import { specification } from './specification.ts';
 
 /** All that HTTP needs from the rest: values and functions, no clients. */
-export interface AppOptions extends ProbeOptions {
+export interface AppOptions extends ProbeOptions, Pick<AdmissionOptions, 'authentication' | 'rateLimiter'> {
   /** Publishes, and closes the hold that comes with the request. */
   readonly publish: (request: PublishRequest) => void;
   readonly retryAfterSeconds: () => number;
@@ -53,8 +54,12 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
 
   await app.register((scope, _options, done) => {
     const decodeBody = bodyDecoder(limits.bodyBytesMax);
-    const http = { answerProblem, countAnswer, keepRequest, isClosing };
+    const { rateLimiter } = options;
+    const countReceived = (request: FastifyRequest, bytes: number) =>
+      rateLimiter?.received(nameOf(request), bytes);
+    const http = { answerProblem, countAnswer, keepRequest, isClosing, countReceived };
     const routeOptions = { ...options, ...limits, ...http, decodeBody };
+    admission(scope, routeOptions);
     eventsRoute(scope, routeOptions);
     batchRoute(scope, routeOptions);
     done();

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { permitted } from './admission.ts';
 import {
   answerBytes,
   type BatchResult,
@@ -61,8 +62,10 @@ export function batchRoute(scope: FastifyInstance, options: BatchRouteOptions): 
       try {
         const format = mediaType === 'application/json' ? 'json' : 'ndjson';
         const limits = { eventBytesMax: eventBytesMax(), eventsMax: batchEventsMax };
-        const items = await readBatch(bytes, format, limits);
-        if ('code' in items) return refuse(items);
+        const read = await readBatch(bytes, format, limits);
+        if ('code' in read) return refuse(read);
+        const items =
+          request.client === undefined ? read : read.map((item) => permitted(request.client, item));
         if (!countAnswer(request, answerBytes(items))) {
           metrics.eventsSettled('not_stored', items.length);
           return refuse({ code: 'buffer-full' });

@@ -2,6 +2,7 @@ import Type from 'typebox';
 import { type ErrorCode, errorRow } from '../errors.ts';
 import { EventId } from '../event.ts';
 import {
+  ADMISSION_CODES,
   CONTENT_ENCODING_PARAMETER,
   defaultOf,
   limitText,
@@ -106,6 +107,7 @@ const problems = problemResponses([
   'unsupported-encoding',
   'batch-empty',
   'invalid-request',
+  ...ADMISSION_CODES,
   'buffer-full',
   'shutting-down',
 ]);

@@ -1,11 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { type ErrorCode, errorRow } from '../errors.ts';
+import { permitted } from './admission.ts';
 import { encodingOf, readEvent } from './event-reader.ts';
 import { freeNow } from './gathered-bytes.ts';
 import type { Outcome } from './outcome.ts';
 import { type EventsRouteOptions, followWait, type ReceivedEvents, receiveEvents } from './receive-events.ts';
 import {
+  ADMISSION_CODES,
   CONTENT_ENCODING_PARAMETER,
   limitText,
   problemResponses,
@@ -31,11 +33,12 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
   function store(request: FastifyRequest, reply: FastifyReply, received: Received): void {
     const { bytes, hold, completeAt, endTurn } = received;
     try {
-      const event = readEvent(bytes, 0, bytes.length, {
+      const read = readEvent(bytes, 0, bytes.length, {
         receivedAtMs: Date.now(),
         eventBytesMax: eventBytesMax(),
         encoding: encodingOf(bytes),
       });
+      const event = permitted(request.client, read);
       if ('code' in event) {
         endTurn();
         hold.close();
@@ -159,6 +162,7 @@ const schema = {
         'unsupported-media-type',
         'unsupported-encoding',
         'invalid-event',
+        ...ADMISSION_CODES,
         'buffer-full',
         'kafka-unavailable',
         'topic-missing',

@@ -1,6 +1,7 @@
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
+import type { Authentication } from '../authentication.ts';
 import { type ErrorCode, errorRow, errors } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
 import type { KafkaReadiness } from './availability.ts';
@@ -12,9 +13,16 @@ import { problemResponses } from './specification.ts';
 /** `off`: nobody is to be notified. */
 type RedisState = ConnectionState | 'off';
 
+interface Dependencies {
+  readonly kafka: KafkaReadiness;
+  readonly redis: RedisState;
+  /** Where clients have to say who they are: whether that can be checked. */
+  readonly authentication?: Authentication['state'];
+}
+
 export interface ProbeOptions {
   /** The state of each dependency, in its own words. */
-  readonly readiness: () => { readonly kafka: KafkaReadiness; readonly redis: RedisState };
+  readonly readiness: () => Dependencies;
   /** Not ready any more, because the service is about to stop. */
   readonly isLeaving: () => boolean;
 }
@@ -34,10 +42,8 @@ export function probeRoutes(
 }
 
 /** Redis is best effort: without it events are stored all the same. */
-function statusOf({
-  kafka,
-  redis,
-}: ReturnType<ProbeOptions['readiness']>): 'ready' | 'degraded' | 'unavailable' {
+function statusOf({ kafka, redis, authentication }: Dependencies): 'ready' | 'degraded' | 'unavailable' {
+  if (authentication === 'unavailable') return 'unavailable';
   if (kafka !== 'available' && kafka !== 'degraded') return 'unavailable';
   return kafka === 'available' && (redis === 'up' || redis === 'off') ? 'ready' : 'degraded';
 }
@@ -105,10 +111,7 @@ const livezSchema = {
   },
 };
 
-const readinessContent = (
-  statuses: readonly string[],
-  examples: Record<string, { kafka: KafkaReadiness; redis: RedisState }>,
-) => ({
+const readinessContent = (statuses: readonly string[], examples: Record<string, Dependencies>) => ({
   'application/json': {
     schema: Type.Object({
       status: Type.Enum([...statuses]),
@@ -122,6 +125,9 @@ const readinessContent = (
               'unavailable',
             ] satisfies KafkaReadiness[]),
             redis: Type.Enum(['connecting', 'up', 'down', 'closed', 'off'] satisfies RedisState[]),
+            authentication: Type.Optional(
+              Type.Enum(['ready', 'unavailable'] satisfies Authentication['state'][]),
+            ),
           },
           { description: 'Shown on the management port only, where there is one.' },
         ),
@@ -150,7 +156,7 @@ const readyzSchema = {
       }),
     },
     503: {
-      description: `They cannot: \`unavailable\` before the first contact with Kafka and while Kafka takes nothing, \`leaving\` when the instance is about to stop. ${unready?.description}`,
+      description: `They cannot: \`unavailable\` before the first contact with Kafka, while Kafka takes nothing, and until the keys are known that tokens are checked with, \`leaving\` when the instance is about to stop. ${unready?.description}`,
       headers: { 'Retry-After': { isOptional: true } },
       content: {
         ...readinessContent(['unavailable', 'leaving'], {

@@ -12,6 +12,19 @@ export interface Problem {
   readonly errors?: readonly Fault[];
 }
 
+/** What is wrong with an event that its sender may not send. */
+export const FORBIDDEN_SOURCE_TYPE: Fault = {
+  pointer: '/source_type',
+  detail: 'must be one that the credentials allow',
+};
+
+/** The scheme of authentication that is asked for (RFC 6750). */
+export const BEARER_CHALLENGE = 'Bearer realm="dual-stream"';
+const TOKEN_FAULTS: Partial<Record<ErrorCode, string>> = {
+  unauthorized: 'error="invalid_token"',
+  forbidden: 'error="insufficient_scope", scope="events:write"',
+};
+
 export const PROBLEM_CONTENT_TYPE = 'application/problem+json';
 
 const codes = Object.keys(errors) as ErrorCode[];
@@ -92,6 +105,8 @@ function exampleParts(code: ErrorCode): Omit<Problem, 'code'> {
       return {
         errors: [{ pointer: '/on_refused', detail: 'must be equal to one of the allowed values' }],
       };
+    case 'forbidden':
+      return { id, errors: [FORBIDDEN_SOURCE_TYPE] };
     case 'event-too-large':
     case 'kafka-unavailable':
     case 'topic-missing':
@@ -123,6 +138,9 @@ export function problemAnswers(options: {
     if (status >= 500) options.failed(problem.code, requestId);
     reply.code(status).header('content-type', PROBLEM_CONTENT_TYPE);
     if (problem.code === 'unsupported-encoding') reply.header('accept-encoding', CONTENT_CODINGS.join(', '));
+    const fault = TOKEN_FAULTS[problem.code];
+    if (fault !== undefined && !reply.hasHeader('www-authenticate'))
+      reply.header('www-authenticate', `${BEARER_CHALLENGE}, ${fault}`);
     if (status === 503) reply.header('retry-after', options.retryAfterSeconds());
     return Buffer.from(problemText(problem, requestId));
   };

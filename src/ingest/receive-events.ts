@@ -28,6 +28,8 @@ export interface EventsRouteOptions extends ReceiveLimits {
   readonly eventBytesMax: () => number;
   readonly publishTimeoutMs: number;
   readonly isClosing: () => boolean;
+  /** Told how many bytes of a body have arrived. */
+  readonly countReceived: (request: FastifyRequest, bytes: number) => void;
 }
 
 export type ReceivedEvents =
@@ -78,6 +80,7 @@ export function receiveEvents(
       return;
     }
     options.keepRequest(request);
+    options.countReceived(request, received.bytes.length);
     const { socket } = request.raw;
     if (takesLong || received.coding !== undefined || turns.has(socket)) {
       takeTurn(socket, received, options).then(taken, (error: Error) => reply.send(error));

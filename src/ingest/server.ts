@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Logger, pino } from 'pino';
+import { openAuthentication } from '../authentication.ts';
 import { brokerAddresses, type Config, ConfigError, readConfig, unknownSettings } from '../config.ts';
 import { Metrics } from '../metrics.ts';
 import { buildApp, buildManagementApp } from './app.ts';
@@ -10,6 +11,7 @@ import { collectEarlierUnderPressure } from './garbage-pressure.ts';
 import { KafkaProducer } from './kafka-producer.ts';
 import { kafkaClient, type TopicSettings, TopicWatch } from './kafka-topic.ts';
 import { KEY_BYTES_MAX } from './partitioner.ts';
+import { RateLimiter } from './rate-limits.ts';
 import { BATCH_HEADER_BYTES, RECORD_OVERHEAD_BYTES_MAX } from './record-batch.ts';
 import { RedisNotifier } from './redis-notifier.ts';
 import type { RedisSettings } from './redis-settings.ts';
@@ -34,9 +36,11 @@ export interface Server {
 
 /**
  * Builds the service, top to bottom, and starts it. It listens at once and keeps trying to reach Kafka and Redis.
- * @throws Error when an address cannot be listened on; nothing is left running then.
+ * @throws ConfigError when the file of API keys cannot be used, and Error when an address cannot be listened on; nothing
+ * is left running then.
  */
 export async function startServer(config: Config, log: Logger): Promise<Server> {
+  const authentication = openAuthentication(config, log.child({ part: 'authentication' }));
   const metrics = new Metrics();
   const budget = new BufferBudget({ bytesMax: config.BUFFER_MAX_BYTES, eventsMax: config.BUFFER_MAX_EVENTS });
   const stopCollecting = collectEarlierUnderPressure(budget, clock);
@@ -54,6 +58,13 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
       onState: (isUp) => metrics.ready('redis', isUp),
     });
   if (notifier === undefined) log.info('REDIS_MODE is off: nobody is notified');
+
+  const rateLimits = {
+    requestsPerSecond: config.RATE_LIMIT_REQUESTS_PER_SECOND,
+    bytesPerSecond: config.RATE_LIMIT_BYTES_PER_SECOND,
+  };
+  const isLimited = rateLimits.requestsPerSecond !== undefined || rateLimits.bytesPerSecond !== undefined;
+  const rateLimiter = isLimited ? new RateLimiter(rateLimits, clock) : undefined;
 
   const bootstrap = brokerAddresses(config.KAFKA_BROKERS);
   const kafkaLog = log.child({ part: 'kafka' });
@@ -124,6 +135,8 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   const appOptions = {
     publish: (request: PublishRequest) => publisher.publish(request),
     retryAfterSeconds: () => publisher.retryAfterSeconds(),
+    authentication,
+    rateLimiter,
     budget,
     metrics,
     log,
@@ -134,7 +147,11 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
       connectionsMax: config.CONNECTIONS_MAX,
       eventBytesMax: () => Math.min(config.EVENT_MAX_BYTES, largestEvent(topic)),
     },
-    readiness: () => ({ kafka: publisher.lanes.readiness, redis: notifier?.state ?? ('off' as const) }),
+    readiness: () => ({
+      kafka: publisher.lanes.readiness,
+      redis: notifier?.state ?? ('off' as const),
+      ...(authentication && { authentication: authentication.state }),
+    }),
     isLeaving: () => isLeaving,
     hasManagementPort: config.MANAGEMENT_PORT !== undefined,
   };
@@ -151,6 +168,8 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     await producer.close();
     await notifier?.close(NOTIFIER_CLOSE_MS);
     await management?.close();
+    authentication?.close();
+    rateLimiter?.close();
     stopCollecting();
     return unsettled;
   };
@@ -223,6 +242,7 @@ async function main(): Promise<void> {
   if (unknown.length > 0) log.warn({ unknown }, 'these look like settings, but are not');
 
   const server = await startServer(config, log).catch((error: NodeJS.ErrnoException & { port?: number }) => {
+    if (error instanceof ConfigError) exitWith(...error.problems);
     const why = error.code === 'EADDRINUSE' ? `port ${error.port} is in use` : error.message;
     exitWith(`cannot listen on ${config.HOST}: ${why}`);
   });

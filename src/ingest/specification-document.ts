@@ -38,6 +38,24 @@ const HEADERS: Named<Json> = {
     schema: { type: 'integer', minimum: 0 },
     example: 2,
   },
+  'WWW-Authenticate': {
+    required: true,
+    description: 'The scheme that is asked for, and what is wrong with what was given (RFC 6750).',
+    schema: { type: 'string' },
+    example: 'Bearer realm="dual-stream", error="invalid_token"',
+  },
+  'RateLimit-Policy': {
+    required: true,
+    description: 'How many requests (and bytes) a client may use in how many seconds.',
+    schema: { type: 'string' },
+    example: '"requests";q=1000;w=10',
+  },
+  RateLimit: {
+    required: true,
+    description: 'What is left of them, and in how many seconds all of it is there again.',
+    schema: { type: 'string' },
+    example: '"requests";r=0;t=10',
+  },
   Allow: {
     required: true,
     description: 'The methods of this path.',

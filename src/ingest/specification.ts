@@ -45,7 +45,18 @@ export const specification: FastifyDynamicSwaggerOptions = {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/', description: 'The service that gave this document.' }],
-    security: [],
+    // Whether it takes one is what AUTH_MODE says.
+    security: [{ bearer: [] }, {}],
+    components: {
+      securitySchemes: {
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          description:
+            'With AUTH_MODE `api-key` a key, with `jwt` a token of the issuer (RFC 6750). Scopes: `events:write` for every source type, `events:write:user` for one, `events:write:repo-*` for those that begin so. With `none` nothing is asked for.',
+        },
+      },
+    },
     tags: [
       { name: 'events', description: 'Store events.' },
       { name: 'probes', description: 'For orchestrators and load balancers.' },
@@ -97,6 +108,14 @@ const GENERAL_CODES: readonly ErrorCode[] = [
   'too-many-connections',
 ];
 
+/** What a client may be answered before its body is read. */
+export const ADMISSION_CODES: readonly ErrorCode[] = [
+  'unauthorized',
+  'forbidden',
+  'rate-limited',
+  'auth-unavailable',
+];
+
 /**
  * The responses, by status, of an operation that may answer with these codes, besides the general ones.
  * `afterPreference`: the statuses that are answered after Prefer was followed.
@@ -113,7 +132,10 @@ export function problemResponses(
       headers: {
         ...(status === 405 && { Allow: {} }),
         ...(ofStatus.includes('unsupported-encoding') && { 'Accept-Encoding': {} }),
-        ...(status === 503 && { 'Retry-After': {} }),
+        ...(status === 401 && { 'WWW-Authenticate': {} }),
+        ...(status === 403 && { 'WWW-Authenticate': { isOptional: true } }),
+        ...(status === 429 && { 'RateLimit-Policy': {}, RateLimit: {} }),
+        ...((status === 429 || status === 503) && { 'Retry-After': {} }),
         ...(afterPreference.includes(status) && { 'Preference-Applied': {} }),
       },
       content: {

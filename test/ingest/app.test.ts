@@ -42,6 +42,8 @@ beforeEach(async () => {
       if (outcome !== 'pending') settle(request, outcome);
     },
     retryAfterSeconds: () => 7,
+    authentication: undefined,
+    rateLimiter: undefined,
     budget,
     metrics,
     log: pino({ level: 'debug' }, { write: (line) => void logged.push(JSON.parse(line)) }),
@@ -1102,6 +1104,14 @@ describe('the probes', () => {
       assert.equal((await app.inject({ url: '/livez' })).statusCode, 200);
     });
   }
+
+  it('readyz answers 503 until the keys are known that tokens are checked with', async () => {
+    const dependencies = { kafka: 'available', redis: 'up', authentication: 'unavailable' } as const;
+    app = await open({ ...options, readiness: () => dependencies });
+    const response = await app.inject({ url: '/readyz' });
+    assert.equal(response.statusCode, 503);
+    assert.deepEqual(response.json(), { status: 'unavailable', dependencies });
+  });
 
   it('metrics are in the format of Prometheus', async () => {
     const response = await app.inject({ url: '/metrics' });

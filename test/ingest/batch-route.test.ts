@@ -44,6 +44,8 @@ beforeEach(async () => {
       request.settled(request.events.map(outcomeOf));
     },
     retryAfterSeconds: () => 7,
+    authentication: undefined,
+    rateLimiter: undefined,
     budget,
     metrics,
     log: pino({ level: 'silent' }),

@@ -11,13 +11,27 @@ const SERVER = join(import.meta.dirname, '..', '..', 'src', 'ingest', 'server.ts
 
 describe('the program', () => {
   it('ends with one line for each problem of its configuration, and exit code 1', async () => {
-    const { code, stdout, stderr } = await run({ AUTH_MODE: 'jwt', PORT: 'x' });
+    const { code, stdout, stderr } = await run({ AUTH_MODE: 'basic', PORT: 'x' });
     assert.equal(code, 1);
     assert.equal(stdout, '');
     const lines = stderr.trim().split('\n');
     assert.deepEqual(
       lines.map((line) => line.split(' ').slice(0, 2).join(' ')),
       ['dual-stream: PORT', 'dual-stream: AUTH_MODE', 'dual-stream: KAFKA_BROKERS', 'dual-stream: REDIS_URL'],
+    );
+  });
+
+  it('ends with one line when the file of API keys cannot be used, and exit code 1', async () => {
+    const settings = { ...(await unreachable()), AUTH_MODE: 'api-key', LOG_LEVEL: 'error' };
+    const missing = await run({ ...settings, AUTH_KEYS_FILE: '/nowhere/keys.json' });
+    assert.deepEqual(
+      [missing.code, missing.stdout, missing.stderr],
+      [1, '', 'dual-stream: AUTH_KEYS_FILE cannot be used: ENOENT\n'],
+    );
+    const broken = await run({ ...settings, AUTH_KEYS_FILE: import.meta.filename });
+    assert.deepEqual(
+      [broken.code, broken.stderr],
+      [1, 'dual-stream: AUTH_KEYS_FILE cannot be used: it is not JSON\n'],
     );
   });
 

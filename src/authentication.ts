@@ -1,0 +1,98 @@
+import type { Logger } from 'pino';
+import { ApiKeys, readApiKeys } from './api-keys.ts';
+import type { Client } from './client.ts';
+import { type Config, ConfigError } from './config.ts';
+import { JwtVerifier } from './jwt.ts';
+import { WatchedFile } from './watched-file.ts';
+
+/** `unavailable`: what it takes to find out is not there yet. */
+export type Verdict = Client | 'missing' | 'invalid' | 'unavailable';
+
+/** Finds out who sends a request. */
+export interface Authentication {
+  /** By the header Authorization (RFC 6750). By promise only where a signature has to be checked. Never throws or rejects. */
+  clientOf(authorization: string | undefined): Verdict | Promise<Verdict>;
+  /** `unavailable`: it cannot find out anything yet. */
+  readonly state: 'ready' | 'unavailable';
+  close(): void;
+}
+
+/**
+ * As AUTH_MODE says; `undefined`: everybody may do everything.
+ * @throws ConfigError when the file of keys cannot be used
+ */
+export function openAuthentication(config: Config, log: Logger): Authentication | undefined {
+  switch (config.AUTH_MODE) {
+    case 'none':
+      return undefined;
+    case 'api-key':
+      return byApiKey(config.AUTH_KEYS_FILE ?? '', log);
+    case 'jwt':
+      return byJwt(config, log);
+  }
+}
+
+function byApiKey(path: string, log: Logger): Authentication {
+  const keys = openKeys(path, log);
+  if (keys.value.size === 0) log.warn('the file of API keys has none: nobody may send anything');
+  return {
+    clientOf: (authorization) => {
+      const credential = bearerOf(authorization);
+      if (credential === undefined) return authorization === undefined ? 'missing' : 'invalid';
+      return keys.value.clientOf(credential, Date.now()) ?? 'invalid';
+    },
+    state: 'ready',
+    close: () => keys.close(),
+  };
+}
+
+function openKeys(path: string, log: Logger): WatchedFile<ApiKeys> {
+  try {
+    return new WatchedFile({
+      path,
+      parse: (text) => new ApiKeys(readApiKeys(text)),
+      onChange: ({ size }) => log.info({ keys: size }, 'the file of API keys was read again'),
+      onFault: (reason) =>
+        log.error({ reason }, 'the file of API keys cannot be used; those read before still hold'),
+    });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new ConfigError([`AUTH_KEYS_FILE cannot be used: ${code ?? message}`]);
+  }
+}
+
+function byJwt(config: Config, log: Logger): Authentication {
+  const verifier = new JwtVerifier({
+    issuer: config.AUTH_JWT_ISSUER ?? '',
+    audience: config.AUTH_JWT_AUDIENCE ?? '',
+    jwksUrl: config.AUTH_JWT_JWKS_URL ?? '',
+    algorithms: config.AUTH_JWT_ALGORITHMS.split(','),
+    clientClaim: config.AUTH_JWT_CLIENT_CLAIM,
+    scopeClaim: config.AUTH_JWT_SCOPE_CLAIM,
+    onKeys: (reason) => {
+      if (reason === undefined) log.info("the issuer's keys are known");
+      else
+        log.error(
+          { reason },
+          "the issuer's keys cannot be fetched; those fetched before, if any, still hold",
+        );
+    },
+  });
+  return {
+    clientOf: (authorization) => {
+      const token = bearerOf(authorization);
+      if (token === undefined) return authorization === undefined ? 'missing' : 'invalid';
+      return verifier.trusted(token) ?? verifier.clientOf(token);
+    },
+    get state() {
+      return verifier.isUsable ? 'ready' : 'unavailable';
+    },
+    close: () => verifier.close(),
+  };
+}
+
+const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i;
+
+function bearerOf(authorization: string | undefined): string | undefined {
+  return authorization === undefined ? undefined : BEARER.exec(authorization)?.[1];
+}

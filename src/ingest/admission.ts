@@ -1,0 +1,117 @@
+import type { Socket } from 'node:net';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Authentication, Verdict } from '../authentication.ts';
+import type { Client } from '../client.ts';
+import type { ErrorCode } from '../errors.ts';
+import type { RequestRoom } from './connections.ts';
+import type { PublishableEvent } from './dual-publisher.ts';
+import { type AnswerProblem, BEARER_CHALLENGE, FORBIDDEN_SOURCE_TYPE, type Problem } from './problem.ts';
+import type { RateLimiter } from './rate-limits.ts';
+import { discardBody, isGivenTwice } from './receive-body.ts';
+import { socketErrorCode } from './socket-errors.ts';
+
+export interface AdmissionOptions {
+  /** `undefined`: everybody may send everything. */
+  readonly authentication: Pick<Authentication, 'clientOf'> | undefined;
+  /** `undefined`: as much as they like. */
+  readonly rateLimiter: Pick<RateLimiter, 'request' | 'received'> | undefined;
+  readonly budget: RequestRoom;
+  readonly answerProblem: AnswerProblem;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who sends it; `undefined` where everybody may. */
+    client: Client | undefined;
+  }
+}
+
+/** What Node takes in of a body while nobody reads it, counted while a signature is checked (promise P3). */
+const UNREAD_BYTES = 64 * 1024;
+
+/**
+ * Decides before a body is read who may send events, and whether they have sent too many. What a client may send of
+ * which source type is known when the event is read, see {@link permitted}.
+ */
+export function admission(scope: FastifyInstance, options: AdmissionOptions): void {
+  const { authentication, rateLimiter, budget, answerProblem } = options;
+  /** On a connection requests are admitted in their order (promise P6), however long it takes to check each. */
+  const checks = new WeakMap<Socket, Promise<unknown>>();
+
+  scope.decorateRequest('client', undefined);
+  scope.addHook('onRequest', (request, reply, done) => {
+    const admit = (verdict: Verdict | undefined) => {
+      if (typeof verdict === 'string') return refuse(request, reply, verdict);
+      if (verdict !== undefined && !verdict.mayAtAll('write')) return answer(request, reply, 'forbidden');
+      request.client = verdict;
+      if (isWithinLimits(request, reply)) done();
+    };
+    if (authentication === undefined) return admit(undefined);
+    const { socket } = request.raw;
+    const before = checks.get(socket);
+    const verdict =
+      before === undefined
+        ? check(request, authentication)
+        : before.then(() => check(request, authentication));
+    if (!(verdict instanceof Promise)) return admit(verdict);
+    if (!budget.take(UNREAD_BYTES)) return answer(request, reply, 'buffer-full');
+    checks.set(socket, verdict);
+    let fault: NodeJS.ErrnoException | undefined;
+    const onError = (error: Error) => {
+      fault = error; // of the body, which nobody reads yet, see SocketErrors
+    };
+    request.raw.on('error', onError);
+    verdict
+      .then((found) => {
+        request.raw.off('error', onError);
+        budget.giveBack(UNREAD_BYTES);
+        if (checks.get(socket) === verdict) checks.delete(socket);
+        if (request.raw.destroyed) reply.hijack();
+        else if (fault !== undefined) answer(request, reply, socketErrorCode(fault));
+        else admit(found);
+      })
+      .catch((error: Error) => reply.send(error));
+  });
+
+  function isWithinLimits(request: FastifyRequest, reply: FastifyReply): boolean {
+    if (rateLimiter === undefined) return true;
+    const { retryAfterS, policy, remaining } = rateLimiter.request(nameOf(request));
+    reply.header('ratelimit-policy', policy).header('ratelimit', remaining);
+    if (retryAfterS === 0) return true;
+    reply.header('retry-after', retryAfterS);
+    answer(request, reply, 'rate-limited');
+    return false;
+  }
+
+  function refuse(request: FastifyRequest, reply: FastifyReply, verdict: Exclude<Verdict, Client>): void {
+    if (verdict === 'missing') reply.header('www-authenticate', BEARER_CHALLENGE); // without an error, RFC 6750, 3.1
+    answer(request, reply, verdict === 'unavailable' ? 'auth-unavailable' : 'unauthorized');
+  }
+
+  function answer(request: FastifyRequest, reply: FastifyReply, code: ErrorCode): void {
+    discardBody(request.raw);
+    reply.send(answerProblem(reply, { code }));
+  }
+}
+
+function check(
+  request: FastifyRequest,
+  { clientOf }: Pick<Authentication, 'clientOf'>,
+): Verdict | Promise<Verdict> {
+  const { headers, rawHeaders } = request.raw;
+  return isGivenTwice(rawHeaders, 'authorization') ? 'invalid' : clientOf(headers.authorization);
+}
+
+/** Whom the limits are for: where anybody may send, an address. What a header says of it can be made up. */
+export function nameOf({ client, raw }: FastifyRequest): string {
+  return client?.name ?? raw.socket.remoteAddress ?? '';
+}
+
+/** The event, unless its sender may not send any of its source type. */
+export function permitted(
+  client: Client | undefined,
+  event: PublishableEvent | Problem,
+): PublishableEvent | Problem {
+  if (client === undefined || 'code' in event || client.may('write', event.sourceType)) return event;
+  return { code: 'forbidden', id: event.id, errors: [FORBIDDEN_SOURCE_TYPE] };
+}

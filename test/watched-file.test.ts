@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { WatchedFile } from '../src/watched-file.ts';
+
+let folder: string;
+let path: string;
+let said: string[];
+let file: WatchedFile<number> | undefined;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'watched-'));
+  path = join(folder, 'number');
+  said = [];
+});
+afterEach(() => {
+  file?.close();
+  rmSync(folder, { recursive: true });
+});
+
+function watch(): WatchedFile<number> {
+  file = new WatchedFile({
+    path,
+    parse: (text) => {
+      if (!/^\d+$/.test(text)) throw new Error('no number');
+      return Number(text);
+    },
+    onChange: (value) => said.push(`is ${value}`),
+    onFault: (reason) => said.push(reason),
+    intervalMs: 5,
+  });
+  return file;
+}
+
+async function untilSaid(...lines: string[]): Promise<void> {
+  const giveUpAt = performance.now() + 3_000;
+  while (said.length < lines.length && performance.now() < giveUpAt) await delay(5);
+  await delay(30); // and nothing more
+  assert.deepEqual(said, lines);
+}
+
+describe('a watched file', () => {
+  it('is read again when it changes', async () => {
+    writeFileSync(path, '1');
+    const watched = watch();
+    assert.equal(watched.value, 1);
+    writeFileSync(path, '2');
+    await untilSaid('is 2');
+    assert.equal(watched.value, 2);
+  });
+
+  it('keeps its last good content, and says once what is wrong, and that it is over', async () => {
+    writeFileSync(path, '1');
+    const watched = watch();
+    writeFileSync(path, 'one');
+    await untilSaid('no number');
+    assert.equal(watched.value, 1);
+    writeFileSync(path, '1');
+    await untilSaid('no number', 'is 1');
+    rmSync(path);
+    await untilSaid('no number', 'is 1', 'it cannot be read (ENOENT)');
+    assert.equal(watched.value, 1);
+    writeFileSync(path, '1');
+    await untilSaid('no number', 'is 1', 'it cannot be read (ENOENT)', 'is 1');
+  });
+
+  it('may be a link that moves on, as Kubernetes mounts secrets', async () => {
+    for (const version of ['one', 'two']) mkdirSync(join(folder, version));
+    writeFileSync(join(folder, 'one', 'number'), '1');
+    writeFileSync(join(folder, 'two', 'number'), '2');
+    symlinkSync('one', join(folder, '..data'));
+    symlinkSync(join('..data', 'number'), path);
+    const watched = watch();
+    assert.equal(watched.value, 1);
+    symlinkSync('two', join(folder, '..new'));
+    renameSync(join(folder, '..new'), join(folder, '..data'));
+    await untilSaid('is 2');
+    assert.equal(watched.value, 2);
+  });
+
+  it('has to be good to begin with', () => {
+    assert.throws(watch, /ENOENT/);
+    writeFileSync(path, 'one');
+    assert.throws(watch, /no number/);
+  });
+});

@@ -39,6 +39,7 @@ export interface KafkaNodeOptions {
   readonly jars: KafkaJars;
   readonly progress: Progress;
   readonly jvmFlags?: readonly string[] | undefined;
+  readonly formatArgs?: readonly string[] | undefined;
 }
 
 const JVM_FLAGS: readonly string[] = [
@@ -117,7 +118,7 @@ export async function answersAs(address: string, clusterId: string, nodeId?: num
 
 /** Writes server.properties, which a new port changes, and formats the data folder, which is done once. */
 async function writeSettings(options: KafkaNodeOptions, logFile: string): Promise<void> {
-  const { folder, properties, clusterId } = options;
+  const { folder, properties, clusterId, formatArgs = [] } = options;
   const dataFolder = join(folder, 'data');
   const lines = Object.entries({ ...properties, 'log.dirs': dataFolder }).map(
     ([name, value]) => `${name}=${value}`,
@@ -128,7 +129,7 @@ async function writeSettings(options: KafkaNodeOptions, logFile: string): Promis
   const formatted = join(folder, 'formatted');
   if (existsSync(formatted)) return;
   rmSync(dataFolder, { recursive: true, force: true });
-  const args = ['format', '-t', clusterId, '-c', settingsFile(folder)];
+  const args = ['format', '-t', clusterId, '-c', settingsFile(folder), ...formatArgs];
   const { code } = await startJava(options, 'kafka.tools.StorageTool', args, logFile).exit;
   if (code !== 0) throw new StartError(`Kafka's data folder could not be formatted; its log is ${logFile}`);
   writeFileSync(formatted, '');

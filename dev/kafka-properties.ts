@@ -8,10 +8,13 @@ export interface NodePlace {
 }
 
 /** What tells one node from another. */
-export function nodeProperties({ nodeId, port, controllerPort }: NodePlace): Record<string, string> {
-  const broker = port === undefined ? [] : [`PLAINTEXT://127.0.0.1:${port}`];
+export function nodeProperties(
+  { nodeId, port, controllerPort }: NodePlace,
+  listeners: readonly string[] = [],
+): Record<string, string> {
+  const broker = port === undefined ? [] : [`PLAINTEXT://127.0.0.1:${port}`, ...listeners];
   const controller = controllerPort === undefined ? [] : [`CONTROLLER://127.0.0.1:${controllerPort}`];
-  const roles = [...broker.map(() => 'broker'), ...controller.map(() => 'controller')];
+  const roles = [...(port === undefined ? [] : ['broker']), ...controller.map(() => 'controller')];
   return {
     'node.id': String(nodeId),
     'process.roles': roles.join(','),

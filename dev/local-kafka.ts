@@ -16,6 +16,10 @@ export interface KafkaOptions {
   readonly progress?: Progress;
   /** Added to each node's server.properties, and stronger than what is set here. */
   readonly properties?: Readonly<Record<string, string>>;
+  /** Besides the one without TLS, of the first broker: `SASL_SSL://127.0.0.1:9094`. */
+  readonly listeners?: readonly string[];
+  /** For the formatting of its data: `--add-scram`, … */
+  readonly formatArgs?: readonly string[];
   /** Java's flags for each node, instead of those for a small broker that starts fast. */
   readonly jvmFlags?: readonly string[];
 }
@@ -48,7 +52,7 @@ export function startKafka(options: KafkaOptions = {}): Promise<LocalKafka> {
 
 /** Several brokers, topics on three of them by default, ready when this settles. */
 export async function startKafkaCluster(options: KafkaClusterOptions): Promise<LocalKafka> {
-  const { progress = () => {}, properties, jvmFlags } = options;
+  const { progress = () => {}, properties, jvmFlags, listeners = [], formatArgs } = options;
   const jars = await kafkaJars(progress);
   const folder = options.folder ?? temporaryFolder('kafka');
   const clusterId = keptClusterId(folder);
@@ -60,7 +64,12 @@ export async function startKafkaCluster(options: KafkaClusterOptions): Promise<L
       nodeId: place.nodeId,
       address: place.port === undefined ? undefined : `127.0.0.1:${place.port}`,
       clusterId,
-      properties: { ...defaults, ...nodeProperties(place), ...properties },
+      properties: {
+        ...defaults,
+        ...nodeProperties(place, place.nodeId === 1 ? listeners : []),
+        ...properties,
+      },
+      formatArgs,
       folder: join(folder, `node-${place.nodeId}`),
       jars,
       progress,

@@ -3,7 +3,7 @@ import { ApiKeys, readApiKeys } from './api-keys.ts';
 import type { Client } from './client.ts';
 import { type Config, ConfigError } from './config.ts';
 import { JwtVerifier } from './jwt.ts';
-import { WatchedFile } from './watched-file.ts';
+import { WatchedFiles } from './watched-files.ts';
 
 /** `unavailable`: what it takes to find out is not there yet. */
 export type Verdict = Client | 'missing' | 'invalid' | 'unavailable';
@@ -46,11 +46,11 @@ function byApiKey(path: string, log: Logger): Authentication {
   };
 }
 
-function openKeys(path: string, log: Logger): WatchedFile<ApiKeys> {
+function openKeys(path: string, log: Logger): WatchedFiles<ApiKeys> {
   try {
-    return new WatchedFile({
-      path,
-      parse: (text) => new ApiKeys(readApiKeys(text)),
+    return new WatchedFiles({
+      paths: [path],
+      parse: ([text = '']) => new ApiKeys(readApiKeys(text)),
       onChange: ({ size }) => log.info({ keys: size }, 'the file of API keys was read again'),
       onFault: (reason) =>
         log.error({ reason }, 'the file of API keys cannot be used; those read before still hold'),

@@ -25,6 +25,8 @@ const JWT_ALGORITHMS = [
   'EdDSA',
 ] as const;
 const JWT_ALGORITHM_LIST = `(${JWT_ALGORITHMS.join('|')})`;
+/** Over TLS, or on this machine: what comes from there is trusted. */
+const SAFE_URL_PATTERN = '^(https://|http://(localhost|127\\.0\\.0\\.1|\\[::1\\])[:/])\\S+$';
 const portRange = { minimum: 1, maximum: 65535 };
 const durationMs = { minimum: 0, maximum: 600_000 };
 
@@ -78,7 +80,7 @@ export const ConfigSchema = Type.Object({
   ),
   AUTH_JWT_JWKS_URL: Type.Optional(
     Type.String({
-      pattern: '^(https://|http://(localhost|127\\.0\\.0\\.1|\\[::1\\])[:/])\\S+$',
+      pattern: SAFE_URL_PATTERN,
       requiredWith: { AUTH_MODE: ['jwt'] },
       examples: ['https://issuer.example.com/.well-known/jwks.json'],
       description:
@@ -145,6 +147,84 @@ export const ConfigSchema = Type.Object({
     default: 6,
     description: 'Partitions of a topic that is created here.',
   }),
+  KAFKA_SSL: Type.Boolean({ default: false, description: 'Reach Kafka by TLS.' }),
+  KAFKA_SSL_CA_FILE: Type.Optional(
+    Type.String({
+      minLength: 1,
+      examples: ['/etc/dual-stream/kafka/ca.pem'],
+      description:
+        "With KAFKA_SSL: certificates (PEM) of the authorities that brokers are trusted by, instead of Node's own. Like the two below it is read again when it changes.",
+    }),
+  ),
+  KAFKA_SSL_CERT_FILE: Type.Optional(
+    Type.String({
+      minLength: 1,
+      examples: ['/etc/dual-stream/kafka/client.pem'],
+      description: 'With KAFKA_SSL: the certificate (PEM) that this service shows.',
+    }),
+  ),
+  KAFKA_SSL_KEY_FILE: Type.Optional(
+    Type.String({
+      minLength: 1,
+      examples: ['/etc/dual-stream/kafka/client.key'],
+      description: 'With KAFKA_SSL: the key (PEM) of that certificate.',
+    }),
+  ),
+  KAFKA_SASL_MECHANISM: Type.Optional(
+    Type.Enum(['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512', 'OAUTHBEARER'], {
+      description: 'How this service proves to Kafka who it is.',
+    }),
+  ),
+  KAFKA_SASL_USERNAME: Type.Optional(
+    Type.String({
+      minLength: 1,
+      requiredWith: { KAFKA_SASL_MECHANISM: ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] },
+      examples: ['dual-stream'],
+      description: 'With PLAIN or SCRAM: the user.',
+    }),
+  ),
+  KAFKA_SASL_PASSWORD: Type.Optional(
+    Type.String({
+      minLength: 1,
+      secret: true,
+      requiredWith: { KAFKA_SASL_MECHANISM: ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] },
+      examples: ['…'],
+      description: 'With PLAIN or SCRAM: the password.',
+    }),
+  ),
+  KAFKA_SASL_OAUTH_TOKEN_URL: Type.Optional(
+    Type.String({
+      pattern: SAFE_URL_PATTERN,
+      requiredWith: { KAFKA_SASL_MECHANISM: ['OAUTHBEARER'] },
+      examples: ['https://issuer.example.com/oauth/token'],
+      description:
+        'With OAUTHBEARER: where tokens are given for client credentials (RFC 6749, 4.4). Without TLS on loopback only.',
+    }),
+  ),
+  KAFKA_SASL_OAUTH_CLIENT_ID: Type.Optional(
+    Type.String({
+      minLength: 1,
+      requiredWith: { KAFKA_SASL_MECHANISM: ['OAUTHBEARER'] },
+      examples: ['dual-stream'],
+      description: 'With OAUTHBEARER: the client.',
+    }),
+  ),
+  KAFKA_SASL_OAUTH_CLIENT_SECRET: Type.Optional(
+    Type.String({
+      minLength: 1,
+      secret: true,
+      requiredWith: { KAFKA_SASL_MECHANISM: ['OAUTHBEARER'] },
+      examples: ['…'],
+      description: "With OAUTHBEARER: the client's secret.",
+    }),
+  ),
+  KAFKA_SASL_OAUTH_SCOPE: Type.Optional(
+    Type.String({
+      minLength: 1,
+      examples: ['kafka'],
+      description: 'With OAUTHBEARER: the scope that is asked for, if the issuer wants one.',
+    }),
+  ),
   KAFKA_COMPRESSION: Type.Enum(['none', 'gzip', 'zstd'], {
     default: 'none',
     description: 'Compression of record batches. Consumers on kafkajs need a codec for zstd.',
@@ -197,6 +277,28 @@ export const ConfigSchema = Type.Object({
     default: false,
     description: 'Notify `events:{source_type}` as well, for those who follow many sources.',
   }),
+  REDIS_TLS_CA_FILE: Type.Optional(
+    Type.String({
+      minLength: 1,
+      examples: ['/etc/dual-stream/redis/ca.pem'],
+      description:
+        "With rediss:// addresses: certificates (PEM) of the authorities that Redis is trusted by, instead of Node's own. Like the two below it is read again when it changes.",
+    }),
+  ),
+  REDIS_TLS_CERT_FILE: Type.Optional(
+    Type.String({
+      minLength: 1,
+      examples: ['/etc/dual-stream/redis/client.pem'],
+      description: 'With rediss:// addresses: the certificate (PEM) that this service shows.',
+    }),
+  ),
+  REDIS_TLS_KEY_FILE: Type.Optional(
+    Type.String({
+      minLength: 1,
+      examples: ['/etc/dual-stream/redis/client.key'],
+      description: 'With rediss:// addresses: the key (PEM) of that certificate.',
+    }),
+  ),
   BUFFER_MAX_BYTES: Type.Integer({
     minimum: MiB,
     maximum: 64 * 1024 * MiB,
@@ -380,6 +482,12 @@ function relationProblems(config: Config): string[] {
   if (config.REDIS_SHARDED_PUBSUB && config.REDIS_MODE !== 'cluster') {
     problems.push('REDIS_SHARDED_PUBSUB needs REDIS_MODE cluster');
   }
+  for (const part of ['KAFKA_SSL', 'REDIS_TLS'] as const) {
+    if ((config[`${part}_CERT_FILE`] === undefined) !== (config[`${part}_KEY_FILE`] === undefined))
+      problems.push(`${part}_CERT_FILE and ${part}_KEY_FILE must be set together`);
+  }
+  if (!config.KAFKA_SSL && (config.KAFKA_SSL_CA_FILE ?? config.KAFKA_SSL_CERT_FILE) !== undefined)
+    problems.push('KAFKA_SSL_CA_FILE and KAFKA_SSL_CERT_FILE need KAFKA_SSL');
   if (config.MANAGEMENT_PORT === config.PORT) problems.push('MANAGEMENT_PORT must differ from PORT');
   return problems;
 }

@@ -14,10 +14,14 @@ import type { RequestHeader } from './kafka-protocol.ts';
 /** No answer to a Produce or a Metadata request comes near this; a longer one is not Kafka's. */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 
+/** A connection is used for this part of its session. */
+const SESSION_USED_SHARE = 0.8;
+
 export interface KafkaSecurity {
   readonly clientId: string;
-  readonly ssl: ConnectionOptions | null;
-  readonly sasl: SASLOptions | null;
+  /** Asked for each connection, as certificates are renewed; `undefined`: no TLS. */
+  readonly tls: (() => ConnectionOptions) | undefined;
+  readonly sasl: SASLOptions | undefined;
   /** Where kafkajs writes its own log lines. */
   readonly logger: Logger;
 }
@@ -32,8 +36,12 @@ export async function openConnection(
   timeoutMs: number,
 ): Promise<KafkaConnection> {
   const sockets: Socket[] = [];
+  const { clientId, tls, sasl, logger } = security;
   const connectionPool = new ConnectionPool({
-    ...security,
+    clientId,
+    logger,
+    ssl: tls?.() ?? null,
+    sasl: sasl ?? null,
     host: address.host,
     port: address.port,
     socketFactory: (target) => {
@@ -45,7 +53,7 @@ export async function openConnection(
     requestTimeout: timeoutMs,
     enforceRequestTimeout: false,
   });
-  const broker = new Broker({ connectionPool, logger: security.logger, authenticationTimeout: timeoutMs });
+  const broker = new Broker({ connectionPool, logger, authenticationTimeout: timeoutMs });
 
   const { promise: timedOut, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new Error(`no connection within ${timeoutMs} ms`)), timeoutMs);
@@ -57,7 +65,7 @@ export async function openConnection(
     if (sockets.length !== 1 || socket === undefined || socket.destroyed) {
       throw new Error('the connection was closed while it was opened');
     }
-    return new KafkaConnection(socket, security.clientId);
+    return new KafkaConnection(socket, { clientId, sessionMs: sessionOf(connectionPool) });
   } catch (error) {
     for (const socket of sockets) socket.destroy();
     throw error;
@@ -68,19 +76,30 @@ export async function openConnection(
   }
 }
 
+/** How long what was authenticated is good, in milliseconds (KIP-368). A broker closes a connection that is used for longer. */
+function sessionOf({ pool }: ConnectionPool): number {
+  const lifetimeMs = Number(pool[0]?.sessionLifetime ?? 0);
+  return lifetimeMs === 0 ? Number.POSITIVE_INFINITY : lifetimeMs;
+}
+
 /** An open connection that carries one request at a time, so that an answer can only belong to that request. */
 export class KafkaConnection {
   /** Settles once the socket is destroyed, whoever closed it; nothing written to it is sent after that. */
   readonly closed: Promise<void>;
   readonly #socket: Socket;
   readonly #clientId: string;
+  readonly #goodUntil: number;
   #correlationId = 0;
   #waiting: { resolve: (payload: Buffer) => void; reject: (reason: Error) => void } | undefined;
   #received: Buffer | undefined;
 
-  constructor(socket: Socket, clientId: string) {
+  constructor(
+    socket: Socket,
+    { clientId, sessionMs }: { readonly clientId: string; readonly sessionMs: number },
+  ) {
     this.#socket = socket;
     this.#clientId = clientId;
+    this.#goodUntil = performance.now() + sessionMs * SESSION_USED_SHARE;
     // kafkajs's listeners would go on reading; from here on the bytes are ours.
     for (const event of ['data', 'end', 'error', 'timeout'] as const) socket.removeAllListeners(event);
     let reason = 'the connection was closed';
@@ -100,6 +119,11 @@ export class KafkaConnection {
 
   get isOpen(): boolean {
     return !this.#socket.destroyed;
+  }
+
+  /** Whether it is open, and what was authenticated on it is good for a while. */
+  get isUsable(): boolean {
+    return this.isOpen && performance.now() < this.#goodUntil;
   }
 
   /**
@@ -145,7 +169,8 @@ export class KafkaConnection {
   }
 }
 
-function createSocket({ host, port, ssl, onConnect }: ISocketFactoryArgs): Socket {
+/** As kafkajs's own, but for what kafkajs does not give up. */
+export function createSocket({ host, port, ssl, onConnect }: ISocketFactoryArgs): Socket {
   const target = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
   if (!ssl) return connectTcp(target, onConnect);
   return connectTls({ ...target, ...(isIP(host) ? {} : { servername: host }), ...ssl }, onConnect);

@@ -187,7 +187,7 @@ export class KafkaProducer {
   async #connectionOf(key: string, leader: number): Promise<KafkaConnection> {
     const now = performance.now();
     const channel = this.#channels.get(key);
-    if (channel?.connection.isOpen && now - channel.usedAt < IDLE_MAX_MS) {
+    if (channel?.connection.isUsable && now - channel.usedAt < IDLE_MAX_MS) {
       channel.usedAt = now;
       return channel.connection;
     }
@@ -202,7 +202,8 @@ export class KafkaProducer {
 
   async #askForMetadata(key: string, address: { host: string; port: number }): Promise<Buffer> {
     let connection = this.#metadataChannels.get(key)?.connection;
-    if (!connection?.isOpen) {
+    if (!connection?.isUsable) {
+      connection?.destroy();
       connection = await openConnection(this.#options.security, address, CONNECT_TIMEOUT_MS);
       keepUntilClosed(this.#metadataChannels, key, { connection, usedAt: performance.now() });
     }

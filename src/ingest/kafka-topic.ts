@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import kafkajs, { type Kafka, type logCreator } from 'kafkajs';
 import type { Logger } from 'pino';
-import type { KafkaSecurity } from './kafka-connection.ts';
+import { createSocket, type KafkaSecurity } from './kafka-connection.ts';
 
 const { ConfigResourceTypes, Kafka: KafkaClient, logLevel } = kafkajs;
 
@@ -33,21 +33,30 @@ export function kafkaClient(options: {
   readonly brokers: readonly { readonly host: string; readonly port: number }[];
   readonly clientId: string;
   readonly log: Logger;
+  readonly tls?: KafkaSecurity['tls'];
+  readonly sasl?: KafkaSecurity['sasl'];
 }): { kafka: Kafka; security: KafkaSecurity } {
+  const { clientId, brokers, log, tls, sasl } = options;
   const creator: logCreator =
     () =>
     ({ namespace, log: { message, error } }) =>
-      options.log.debug({ kafkajs: namespace, error }, message);
+      log.debug({ kafkajs: namespace, error }, message);
   const kafka = new KafkaClient({
-    clientId: options.clientId,
-    brokers: options.brokers.map(({ host, port }) => `${host}:${port}`),
+    clientId,
+    ssl: tls !== undefined,
+    ...(sasl === undefined ? {} : { sasl }),
+    // kafkajs would keep the certificates that it is given here.
+    socketFactory: (target) => createSocket({ ...target, ...(tls === undefined ? {} : { ssl: tls() }) }),
+    brokers: brokers.map(({ host, port }) => `${host}:${port}`),
     connectionTimeout: 3_000,
     requestTimeout: 5_000,
     retry: { retries: 0 },
+    // Each client is for one reading. By default it would authenticate again and again where sessions are short.
+    reauthenticationThreshold: 0,
     logLevel: logLevel.INFO,
     logCreator: creator,
   });
-  return { kafka, security: { clientId: options.clientId, ssl: null, sasl: null, logger: kafka.logger() } };
+  return { kafka, security: { clientId, tls, sasl, logger: kafka.logger() } };
 }
 
 /** Creates the topic if that is wanted, then reads its settings again and again, until it is closed. */

@@ -20,7 +20,11 @@ declare module 'kafkajs/src/network/connectionPool.js' {
       logger: Logger;
     });
     /** Its connections, each with the queue that it would send requests through. */
-    readonly pool: readonly { readonly requestQueue: { destroy(): void } }[];
+    readonly pool: readonly {
+      readonly requestQueue: { destroy(): void };
+      /** Milliseconds, as a Long; 0 without end. */
+      readonly sessionLifetime: { toString(): string };
+    }[];
   }
   // biome-ignore lint/style/noDefaultExport: that is how CommonJS appears here
   export default ConnectionPool;

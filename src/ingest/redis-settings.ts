@@ -1,4 +1,6 @@
 import type { ConnectionOptions } from 'node:tls';
+import type { Config } from '../config.ts';
+import type { TlsFiles } from '../tls-files.ts';
 import type { ConnectOptions, RedisServer } from './redis-connection.ts';
 
 /** For `rediss://`: a certificate authority of one's own, a client certificate. */
@@ -28,6 +30,46 @@ export type RedisSettings =
 
 const REDIS_PORT = 6379;
 const SENTINEL_PORT = 26379;
+
+/** As the service is configured; `undefined`: nobody is to be notified. */
+export function redisSettings(config: Config, files: TlsFiles): RedisSettings | undefined {
+  const {
+    REDIS_URL: url = '',
+    REDIS_SENTINEL_MASTER: masterName = '',
+    REDIS_USERNAME: username,
+    REDIS_PASSWORD: password,
+  } = config;
+  const urls = url.split(',');
+  // Read by ioredis for each connection, so that renewed certificates are used.
+  const tls = {
+    get ca() {
+      return files.value.ca;
+    },
+    get cert() {
+      return files.value.cert;
+    },
+    get key() {
+      return files.value.key;
+    },
+  };
+  switch (config.REDIS_MODE) {
+    case 'standalone':
+      return { mode: 'standalone', url, tls };
+    case 'sentinel':
+      return {
+        mode: 'sentinel',
+        urls,
+        masterName,
+        tls,
+        ...(username && { username }),
+        ...(password && { password }),
+      };
+    case 'cluster':
+      return { mode: 'cluster', urls, sharded: config.REDIS_SHARDED_PUBSUB, tls };
+    case 'off':
+      return undefined;
+  }
+}
 
 /** The server behind a URL. Throws a TypeError that does not repeat the URL, which may hold a password. */
 export function serverAt(url: string, tls: RedisTls['tls'] = {}): RedisServer {

@@ -3,18 +3,20 @@ import { type Logger, pino } from 'pino';
 import { openAuthentication } from '../authentication.ts';
 import { brokerAddresses, type Config, ConfigError, readConfig, unknownSettings } from '../config.ts';
 import { Metrics } from '../metrics.ts';
+import { openTlsFiles } from '../tls-files.ts';
 import { buildApp, buildManagementApp } from './app.ts';
 import { BufferBudget } from './buffer-budget.ts';
 import { systemClock as clock } from './clock.ts';
 import { DualPublisher, type PublishRequest } from './dual-publisher.ts';
 import { collectEarlierUnderPressure } from './garbage-pressure.ts';
 import { KafkaProducer } from './kafka-producer.ts';
+import { saslOptions } from './kafka-sasl.ts';
 import { kafkaClient, type TopicSettings, TopicWatch } from './kafka-topic.ts';
 import { KEY_BYTES_MAX } from './partitioner.ts';
 import { RateLimiter } from './rate-limits.ts';
 import { BATCH_HEADER_BYTES, RECORD_OVERHEAD_BYTES_MAX } from './record-batch.ts';
 import { RedisNotifier } from './redis-notifier.ts';
-import type { RedisSettings } from './redis-settings.ts';
+import { redisSettings } from './redis-settings.ts';
 
 /** Longer than the broker-side timeout, so that it is Kafka that answers (ARCHITECTURE.md, timing). */
 const REQUEST_TIMEOUT_MS = 11_000;
@@ -41,13 +43,17 @@ export interface Server {
  */
 export async function startServer(config: Config, log: Logger): Promise<Server> {
   const authentication = openAuthentication(config, log.child({ part: 'authentication' }));
+  const kafkaFiles = config.KAFKA_SSL
+    ? openTlsFiles('KAFKA_SSL', tlsPaths(config, 'KAFKA_SSL'), log)
+    : undefined;
+  const redisFiles = openTlsFiles('REDIS_TLS', tlsPaths(config, 'REDIS_TLS'), log);
   const metrics = new Metrics();
   const budget = new BufferBudget({ bytesMax: config.BUFFER_MAX_BYTES, eventsMax: config.BUFFER_MAX_EVENTS });
   const stopCollecting = collectEarlierUnderPressure(budget, clock);
   let topic: TopicSettings | undefined;
   let isLeaving = false;
 
-  const redis = redisSettings(config);
+  const redis = redisSettings(config, redisFiles);
   const notifier =
     redis &&
     new RedisNotifier({
@@ -72,6 +78,8 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     brokers: bootstrap,
     clientId: config.KAFKA_CLIENT_ID,
     log: kafkaLog,
+    tls: kafkaFiles && (() => kafkaFiles.value),
+    sasl: saslOptions(config),
   });
   const producer = new KafkaProducer({
     bootstrap,
@@ -170,6 +178,8 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     await management?.close();
     authentication?.close();
     rateLimiter?.close();
+    kafkaFiles?.close();
+    redisFiles.close();
     stopCollecting();
     return unsettled;
   };
@@ -189,31 +199,12 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   }
 }
 
-/** `undefined`: nobody is to be notified. */
-function redisSettings(config: Config): RedisSettings | undefined {
-  const {
-    REDIS_URL: url = '',
-    REDIS_SENTINEL_MASTER: masterName = '',
-    REDIS_USERNAME: username,
-    REDIS_PASSWORD: password,
-  } = config;
-  const urls = url.split(',');
-  switch (config.REDIS_MODE) {
-    case 'standalone':
-      return { mode: 'standalone', url };
-    case 'sentinel':
-      return {
-        mode: 'sentinel',
-        urls,
-        masterName,
-        ...(username && { username }),
-        ...(password && { password }),
-      };
-    case 'cluster':
-      return { mode: 'cluster', urls, sharded: config.REDIS_SHARDED_PUBSUB };
-    case 'off':
-      return undefined;
-  }
+function tlsPaths(config: Config, part: 'KAFKA_SSL' | 'REDIS_TLS') {
+  return {
+    ca: config[`${part}_CA_FILE`],
+    cert: config[`${part}_CERT_FILE`],
+    key: config[`${part}_KEY_FILE`],
+  };
 }
 
 /** The largest event that the topic takes, as far as its settings are known. */

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { WatchedFile } from '../src/watched-file.ts';
+import { WatchedFiles } from '../src/watched-files.ts';
 
 let folder: string;
 let path: string;
 let said: string[];
-let file: WatchedFile<number> | undefined;
+let file: WatchedFiles<number> | undefined;
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'watched-'));
@@ -21,10 +21,10 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-function watch(): WatchedFile<number> {
-  file = new WatchedFile({
-    path,
-    parse: (text) => {
+function watch(): WatchedFiles<number> {
+  file = new WatchedFiles({
+    paths: [path],
+    parse: ([text = '']) => {
       if (!/^\d+$/.test(text)) throw new Error('no number');
       return Number(text);
     },
@@ -42,7 +42,7 @@ async function untilSaid(...lines: string[]): Promise<void> {
   assert.deepEqual(said, lines);
 }
 
-describe('a watched file', () => {
+describe('watched files', () => {
   it('is read again when it changes', async () => {
     writeFileSync(path, '1');
     const watched = watch();

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { asyncapiYaml } from './asyncapi.ts';
+import { dashboardJson } from './dashboard.ts';
 import { openapiYaml } from './openapi.ts';
 import { envExample, settingsTable } from './settings-documents.ts';
 
@@ -16,6 +17,7 @@ export async function generatedDocuments(): Promise<ReadonlyMap<string, string>>
     ['README.md', withSettings(readme)],
     ['openapi/openapi.yaml', await openapiYaml()],
     ['openapi/asyncapi.yaml', asyncapiYaml()],
+    ['observability/dashboard.json', dashboardJson()],
   ]);
 }
 

@@ -87,6 +87,18 @@ export class Metrics {
     help: 'min.insync.replicas of the topic; below 2, an acknowledged event may be on one broker only.',
     registers: [this.#registry],
   });
+  readonly #credentialsCurrent = new Gauge({
+    name: 'dual_stream_credentials_current',
+    help: '1 while what is in use of keys and certificates is what their files, or the issuer, say; 0: that cannot be used, and what was read before still holds.',
+    labelNames: ['setting'] as const,
+    registers: [this.#registry],
+  });
+  readonly #certificateExpiry = new Gauge({
+    name: 'dual_stream_certificate_expiry_timestamp_seconds',
+    help: 'When the certificate that this service shows expires, in seconds since 1970.',
+    labelNames: ['setting'] as const,
+    registers: [this.#registry],
+  });
   /** Not in the counter yet: an event is counted at the cost of an addition, and in the counter at each scrape. */
   readonly #settled: Record<EventOutcome, number> = {
     stored: 0,
@@ -189,8 +201,17 @@ export class Metrics {
     this.#redisPublishes.observe(seconds);
   }
 
-  ready(dependency: 'kafka' | 'redis', isReady: boolean): void {
+  ready(dependency: 'kafka' | 'redis' | 'authentication', isReady: boolean): void {
     this.#ready.set({ dependency }, isReady ? 1 : 0);
+  }
+
+  /** `setting`: what the settings begin with that lead to them, e.g. `KAFKA_SSL`. */
+  credentialsCurrent(setting: string, isCurrent: boolean): void {
+    this.#credentialsCurrent.set({ setting }, isCurrent ? 1 : 0);
+  }
+
+  certificateExpires(setting: string, atMs: number): void {
+    this.#certificateExpiry.set({ setting }, atMs / 1_000);
   }
 
   topicSettings(settings: { replicationFactor: number; minInSyncReplicas: number }): void {

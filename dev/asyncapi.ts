@@ -94,7 +94,15 @@ docs/consuming.md says what a consumer has to know beyond this: order, copies, r
   components: {
     messages: {
       storedEvent: {
-        summary: 'A record without headers. Its timestamp is the time of storing, never that of the event.',
+        summary:
+          'A record. Its timestamp is the time of storing, never that of the event. Its headers are those of the trace of the request, if that had one.',
+        headers: {
+          type: 'object',
+          properties: {
+            traceparent: { type: 'string', description: 'W3C Trace Context.' },
+            tracestate: { type: 'string', description: 'What vendors add to it.' },
+          },
+        },
         payload: StoredEvent,
         bindings: { kafka: { key: EventInput.properties.source_id, bindingVersion: '0.5.0' } },
       },

@@ -9,6 +9,7 @@ export async function openapiYaml(): Promise<string> {
   const app = await buildApp({
     publish: () => {},
     authentication: undefined,
+    tls: undefined,
     rateLimiter: undefined,
     budget: new BufferBudget({ bytesMax: 0, eventsMax: 0 }),
     metrics: new Metrics(),

@@ -3,6 +3,7 @@ import { ApiKeys, readApiKeys } from './api-keys.ts';
 import type { Client } from './client.ts';
 import { type Config, ConfigError } from './config.ts';
 import { JwtVerifier } from './jwt.ts';
+import type { Metrics } from './metrics.ts';
 import { WatchedFiles } from './watched-files.ts';
 
 /** `unavailable`: what it takes to find out is not there yet. */
@@ -21,19 +22,23 @@ export interface Authentication {
  * As AUTH_MODE says; `undefined`: everybody may do everything.
  * @throws ConfigError when the file of keys cannot be used
  */
-export function openAuthentication(config: Config, log: Logger): Authentication | undefined {
+export function openAuthentication(
+  config: Config,
+  log: Logger,
+  metrics: Pick<Metrics, 'credentialsCurrent' | 'ready'>,
+): Authentication | undefined {
   switch (config.AUTH_MODE) {
     case 'none':
       return undefined;
     case 'api-key':
-      return byApiKey(config.AUTH_KEYS_FILE ?? '', log);
+      return byApiKey(config.AUTH_KEYS_FILE ?? '', log, metrics);
     case 'jwt':
-      return byJwt(config, log);
+      return byJwt(config, log, metrics);
   }
 }
 
-function byApiKey(path: string, log: Logger): Authentication {
-  const keys = openKeys(path, log);
+function byApiKey(path: string, log: Logger, metrics: Pick<Metrics, 'credentialsCurrent'>): Authentication {
+  const keys = openKeys(path, log, (isCurrent) => metrics.credentialsCurrent('AUTH_KEYS', isCurrent));
   if (keys.value.size === 0) log.warn('the file of API keys has none: nobody may send anything');
   return {
     clientOf: (authorization) => {
@@ -46,22 +51,34 @@ function byApiKey(path: string, log: Logger): Authentication {
   };
 }
 
-function openKeys(path: string, log: Logger): WatchedFiles<ApiKeys> {
+function openKeys(path: string, log: Logger, onState: (isCurrent: boolean) => void): WatchedFiles<ApiKeys> {
   try {
-    return new WatchedFiles({
+    const files = new WatchedFiles({
       paths: [path],
       parse: ([text = '']) => new ApiKeys(readApiKeys(text)),
-      onChange: ({ size }) => log.info({ keys: size }, 'the file of API keys was read again'),
-      onFault: (reason) =>
-        log.error({ reason }, 'the file of API keys cannot be used; those read before still hold'),
+      onChange: ({ size }) => {
+        log.info({ keys: size }, 'the file of API keys was read again');
+        onState(true);
+      },
+      onFault: (reason) => {
+        log.error({ reason }, 'the file of API keys cannot be used; those read before still hold');
+        onState(false);
+      },
     });
+    onState(true);
+    return files;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     throw new ConfigError([`AUTH_KEYS_FILE cannot be used: ${code ?? message}`]);
   }
 }
 
-function byJwt(config: Config, log: Logger): Authentication {
+function byJwt(
+  config: Config,
+  log: Logger,
+  metrics: Pick<Metrics, 'credentialsCurrent' | 'ready'>,
+): Authentication {
+  metrics.ready('authentication', false);
   const verifier = new JwtVerifier({
     issuer: config.AUTH_JWT_ISSUER ?? '',
     audience: config.AUTH_JWT_AUDIENCE ?? '',
@@ -70,6 +87,8 @@ function byJwt(config: Config, log: Logger): Authentication {
     clientClaim: config.AUTH_JWT_CLIENT_CLAIM,
     scopeClaim: config.AUTH_JWT_SCOPE_CLAIM,
     onKeys: (reason) => {
+      metrics.credentialsCurrent('AUTH_JWT_JWKS', reason === undefined);
+      if (reason === undefined) metrics.ready('authentication', true);
       if (reason === undefined) log.info("the issuer's keys are known");
       else
         log.error(

@@ -9,6 +9,7 @@ import { Check, Errors } from 'typebox/value';
 
 const MiB = 1024 * 1024;
 const BUFFER_BYTES_PER_CONNECTION = 10 * 1024;
+const BUFFER_BYTES_PER_TLS_CONNECTION = 70 * 1024;
 /** So few connections are allowed with any buffer. */
 const CONNECTIONS_FEW = 500;
 /** Signatures that need no secret of ours. With one that does (HS256), whoever knows a public key could sign. */
@@ -26,7 +27,7 @@ const JWT_ALGORITHMS = [
 ] as const;
 const JWT_ALGORITHM_LIST = `(${JWT_ALGORITHMS.join('|')})`;
 /** Over TLS, or on this machine: what comes from there is trusted. */
-const SAFE_URL_PATTERN = '^(https://|http://(localhost|127\\.0\\.0\\.1|\\[::1\\])[:/])\\S+$';
+const SAFE_URL_PATTERN = '^(https://|http://(localhost|127\\.0\\.0\\.1|\\[::1\\])[:/])[^\\s@]+$';
 const portRange = { minimum: 1, maximum: 65535 };
 const durationMs = { minimum: 0, maximum: 600_000 };
 
@@ -43,6 +44,29 @@ export const ConfigSchema = Type.Object({
       examples: [9090],
       description:
         'Port of its own for /metrics, the details of /readyz, /docs and /openapi.json. Not set: they are public on PORT.',
+    }),
+  ),
+  TLS_CERT_FILE: Type.Optional(
+    Type.String({
+      minLength: 1,
+      examples: ['/etc/dual-stream/tls/tls.crt'],
+      description:
+        'Certificate (PEM, with those between it and its authority) to serve the API over HTTPS. Like the two below it is read again when it changes. MANAGEMENT_PORT stays HTTP.',
+    }),
+  ),
+  TLS_KEY_FILE: Type.Optional(
+    Type.String({
+      minLength: 1,
+      examples: ['/etc/dual-stream/tls/tls.key'],
+      description: 'Key (PEM) of that certificate.',
+    }),
+  ),
+  TLS_CLIENT_CA_FILE: Type.Optional(
+    Type.String({
+      minLength: 1,
+      examples: ['/etc/dual-stream/tls/ca.crt'],
+      description:
+        'Authorities (PEM) of the clients: whoever shows no certificate of theirs is not served. Probes then need MANAGEMENT_PORT.',
     }),
   ),
   LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
@@ -317,7 +341,7 @@ export const ConfigSchema = Type.Object({
     maximum: 1_000_000,
     default: 6_000,
     description:
-      'Connections that may be open on PORT; beyond them the answer is 503. If not set, at most one for each 10 KiB of BUFFER_MAX_BYTES. MANAGEMENT_PORT keeps probes apart from them.',
+      'Connections that may be open on PORT; beyond them the answer is 503, or with TLS they are closed. If not set, at most one for each 10 KiB of BUFFER_MAX_BYTES, with TLS for each 70 KiB. MANAGEMENT_PORT keeps probes apart from them.',
   }),
   PUBLISH_TIMEOUT_MS: Type.Integer({
     minimum: 100,
@@ -420,13 +444,20 @@ export function brokerAddresses(brokers: string): { host: string; port: number }
 /** Names in the environment that look like settings of this service and are none: most likely typing errors. */
 export function unknownSettings(env: NodeJS.ProcessEnv): string[] {
   const looksLikeOurs =
-    /^(KAFKA|REDIS|BUFFER|CONNECTIONS|PUBLISH|EVENT|BATCH|BODY|AUTH|RATE|SHUTDOWN|MANAGEMENT)_/;
+    /^(KAFKA|REDIS|BUFFER|CONNECTIONS|PUBLISH|EVENT|BATCH|BODY|AUTH|RATE|TLS|SHUTDOWN|MANAGEMENT)_/;
   // Kubernetes adds the addresses of services to the environment of every pod.
   const isServiceLink = /_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP).*)?$/;
   const known = new Set<string>(Object.keys(ConfigSchema.properties));
   return Object.keys(env).filter(
-    (name) => looksLikeOurs.test(name) && !isServiceLink.test(name) && !known.has(name.replace(/_FILE$/, '')),
+    (name) =>
+      looksLikeOurs.test(name) && !isServiceLink.test(name) && !known.has(name) && !isSecretFile(name),
   );
+}
+
+/** `NAME_FILE` for a secret setting `NAME`. */
+function isSecretFile(name: string): boolean {
+  const schema = ConfigSchema.properties[name.replace(/_FILE$/, '') as keyof Config];
+  return name.endsWith('_FILE') && schema !== undefined && 'secret' in schema;
 }
 
 /** What was not set shrinks with the memory there is, so that a small container boots and keeps its promises. */
@@ -436,7 +467,7 @@ function fitToMemory(config: Config, env: NodeJS.ProcessEnv, memoryLimitBytes: n
     config.BUFFER_MAX_BYTES = Math.min(config.BUFFER_MAX_BYTES, sixth);
   }
   if (!env.CONNECTIONS_MAX) {
-    config.CONNECTIONS_MAX = Math.min(config.CONNECTIONS_MAX, connectionsAllowed(config.BUFFER_MAX_BYTES));
+    config.CONNECTIONS_MAX = Math.min(config.CONNECTIONS_MAX, connectionsAllowed(config));
   }
   if (!env.BODY_MAX_BYTES) {
     config.BODY_MAX_BYTES = Math.min(config.BODY_MAX_BYTES, bodyBytesAllowed(config.BUFFER_MAX_BYTES));
@@ -449,11 +480,13 @@ function bodyBytesAllowed(bufferBytesMax: number): number {
 }
 
 /**
- * An open connection keeps about 9 KB resident. They are not counted in the buffer, but share the memory that promise
+ * An open connection keeps about 9 KB resident, or 67 KB with TLS. They are not counted in the buffer, but share the memory that promise
  * P3 allows beside it: two bytes for each of its bytes and 48 MB.
  */
-function connectionsAllowed(bufferBytesMax: number): number {
-  return Math.max(CONNECTIONS_FEW, Math.floor(bufferBytesMax / BUFFER_BYTES_PER_CONNECTION));
+function connectionsAllowed({ BUFFER_MAX_BYTES, TLS_CERT_FILE }: Config): number {
+  const bytesEach =
+    TLS_CERT_FILE === undefined ? BUFFER_BYTES_PER_CONNECTION : BUFFER_BYTES_PER_TLS_CONNECTION;
+  return Math.max(CONNECTIONS_FEW, Math.floor(BUFFER_MAX_BYTES / bytesEach));
 }
 
 function relationProblems(config: Config): string[] {
@@ -471,9 +504,9 @@ function relationProblems(config: Config): string[] {
       'BODY_MAX_BYTES must not be more than a quarter of BUFFER_MAX_BYTES, less 64 KiB: that is all that arriving bodies may hold',
     );
   }
-  if (config.CONNECTIONS_MAX > connectionsAllowed(config.BUFFER_MAX_BYTES)) {
+  if (config.CONNECTIONS_MAX > connectionsAllowed(config)) {
     problems.push(
-      'CONNECTIONS_MAX must not be more than one for each 10 KiB of BUFFER_MAX_BYTES (500 are always allowed), or memory passes its bound',
+      'CONNECTIONS_MAX must not be more than one for each 10 KiB of BUFFER_MAX_BYTES, with TLS for each 70 KiB (500 are always allowed), or memory passes its bound',
     );
   }
   if (config.REDIS_MODE === 'standalone' && config.REDIS_URL?.includes(',')) {
@@ -482,10 +515,20 @@ function relationProblems(config: Config): string[] {
   if (config.REDIS_SHARDED_PUBSUB && config.REDIS_MODE !== 'cluster') {
     problems.push('REDIS_SHARDED_PUBSUB needs REDIS_MODE cluster');
   }
-  for (const part of ['KAFKA_SSL', 'REDIS_TLS'] as const) {
+  for (const name of ['AUTH_JWT_JWKS_URL', 'KAFKA_SASL_OAUTH_TOKEN_URL'] as const) {
+    const url = config[name];
+    if (url !== undefined && !URL.canParse(url)) problems.push(`${name} is no URL`);
+  }
+  const schemes = new Set(config.REDIS_URL?.split(',').map((url) => url.slice(0, url.indexOf(':'))));
+  if (schemes.size > 1) problems.push('REDIS_URL must be rediss:// for all addresses, or for none');
+  if ((config.REDIS_TLS_CA_FILE ?? config.REDIS_TLS_CERT_FILE) !== undefined && !schemes.has('rediss'))
+    problems.push('REDIS_TLS_CA_FILE and REDIS_TLS_CERT_FILE need rediss:// in REDIS_URL');
+  for (const part of ['TLS', 'KAFKA_SSL', 'REDIS_TLS'] as const) {
     if ((config[`${part}_CERT_FILE`] === undefined) !== (config[`${part}_KEY_FILE`] === undefined))
       problems.push(`${part}_CERT_FILE and ${part}_KEY_FILE must be set together`);
   }
+  if (config.TLS_CLIENT_CA_FILE !== undefined && config.TLS_CERT_FILE === undefined)
+    problems.push('TLS_CLIENT_CA_FILE needs TLS_CERT_FILE and TLS_KEY_FILE');
   if (!config.KAFKA_SSL && (config.KAFKA_SSL_CA_FILE ?? config.KAFKA_SSL_CERT_FILE) !== undefined)
     problems.push('KAFKA_SSL_CA_FILE and KAFKA_SSL_CERT_FILE need KAFKA_SSL');
   if (config.MANAGEMENT_PORT === config.PORT) problems.push('MANAGEMENT_PORT must differ from PORT');

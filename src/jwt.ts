@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import {
   createLocalJWKSet,
   createRemoteJWKSet,
   errors,
+  type JSONWebKeySet,
   type JWTPayload,
   jwtVerify,
   type RemoteJWKSet,
@@ -37,7 +39,9 @@ interface JwtTimes {
 const TIMES: JwtTimes = { refreshMs: 600_000, retryMs: 5_000, cooldownMs: 30_000, trustMs: 60_000 };
 const FETCH_TIMEOUT_MS = 5_000;
 const CLOCK_TOLERANCE_S = 5;
-const TRUSTED_MAX = 10_000;
+const TRUSTED_MAX = 2_000;
+/** Longer ones are checked each time, so that what is kept of them has a limit. */
+const TRUSTED_LENGTH_MAX = 2_048;
 const CLIENT_NAME_LENGTH_MAX = 256;
 
 /**
@@ -50,6 +54,7 @@ export class JwtVerifier {
   readonly #remote: RemoteJWKSet;
   /** By the hash of the token: they are long, and worth stealing. */
   readonly #trusted = new Map<string, { readonly client: Client; readonly until: number }>();
+  #jwks: JSONWebKeySet | undefined;
   #keys: ReturnType<typeof createLocalJWKSet> | undefined;
   #fetchedAt = Number.NEGATIVE_INFINITY;
   #fault: string | undefined = '';
@@ -80,10 +85,11 @@ export class JwtVerifier {
 
   /** Whose token it is. `unavailable`: the keys that it takes to find out are being fetched. Never rejects. */
   async clientOf(token: string): Promise<Client | 'invalid' | 'unavailable'> {
-    if (this.#keys === undefined) return 'unavailable';
+    const keys = this.#keys;
+    if (keys === undefined) return 'unavailable';
     const { issuer, audience, algorithms } = this.#options;
     try {
-      const { payload } = await jwtVerify(token, this.#keys, {
+      const { payload } = await jwtVerify(token, keys, {
         issuer,
         audience,
         algorithms: [...algorithms],
@@ -92,7 +98,8 @@ export class JwtVerifier {
       });
       const client = this.#clientIn(payload);
       if (client === undefined) return 'invalid';
-      this.#trust(token, client, (payload.exp as number) * 1_000);
+      // They may have been fetched anew meanwhile, and this one be gone.
+      if (keys === this.#keys) this.#trust(token, client, (payload.exp as number) * 1_000);
       return client;
     } catch (error) {
       return error instanceof errors.JWKSNoMatchingKey && this.#fetchesFor() ? 'unavailable' : 'invalid';
@@ -116,6 +123,7 @@ export class JwtVerifier {
   }
 
   #trust(token: string, client: Client, expiresAt: number): void {
+    if (token.length > TRUSTED_LENGTH_MAX) return;
     if (this.#trusted.size >= TRUSTED_MAX) {
       const [oldest] = this.#trusted.keys();
       if (oldest !== undefined) this.#trusted.delete(oldest);
@@ -124,9 +132,12 @@ export class JwtVerifier {
     this.#trusted.set(hashOf(token), { client, until });
   }
 
-  /** Whether the keys are on their way, now that one is missing. Made-up names of keys do not make it fetch each time. */
+  /**
+   * Whether a key that is missing may be about to be known. Made-up names of keys do not make it fetch each time; while
+   * the issuer cannot be reached, it is tried again anyway, and nobody can know whether a name is made up.
+   */
   #fetchesFor(): boolean {
-    if (this.#remote.reloading) return true;
+    if (this.#remote.reloading || this.#fault !== undefined) return true;
     if (performance.now() - this.#fetchedAt < this.#times.cooldownMs) return false;
     void this.#fetch();
     return true;
@@ -139,8 +150,11 @@ export class JwtVerifier {
     try {
       await this.#remote.reload();
       const jwks = this.#remote.jwks();
-      if (jwks !== undefined) this.#keys = createLocalJWKSet(jwks);
-      this.#trusted.clear(); // a key may be gone
+      if (jwks !== undefined && !isDeepStrictEqual(jwks, this.#jwks)) {
+        this.#jwks = jwks;
+        this.#keys = createLocalJWKSet(jwks);
+        this.#trusted.clear(); // a key may be gone
+      }
     } catch (error) {
       fault = reasonOf(error);
     }

@@ -1,6 +1,8 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import type { Logger } from 'pino';
 import { ConfigError } from './config.ts';
+import type { Metrics } from './metrics.ts';
 import { WatchedFiles } from './watched-files.ts';
 
 /** What one side of TLS shows and trusts, as PEM. */
@@ -12,6 +14,14 @@ export interface TlsMaterial {
 
 export type TlsFiles = WatchedFiles<TlsMaterial>;
 
+export interface TlsFilesOptions {
+  readonly log: Logger;
+  readonly metrics: Pick<Metrics, 'credentialsCurrent' | 'certificateExpires'>;
+  readonly onChange?: (material: TlsMaterial) => void;
+  /** How often the files are looked at. */
+  readonly intervalMs?: number;
+}
+
 /**
  * Certificates and their key, read again when they change: they are renewed while the service runs.
  * @param setting what the settings begin with that name them, `KAFKA_SSL` for `KAFKA_SSL_CA_FILE` and so on
@@ -20,25 +30,34 @@ export type TlsFiles = WatchedFiles<TlsMaterial>;
 export function openTlsFiles(
   setting: string,
   paths: { readonly [name in keyof TlsMaterial]: string | undefined },
-  log: Logger,
-  onChange: (material: TlsMaterial) => void = () => {},
+  { log, metrics, onChange, ...watching }: TlsFilesOptions,
 ): TlsFiles {
+  const took = (material: TlsMaterial) => {
+    metrics.credentialsCurrent(setting, true);
+    if (material.cert !== undefined) metrics.certificateExpires(setting, expiryOf(material.cert));
+  };
   const names = (['ca', 'cert', 'key'] as const).filter((name) => paths[name] !== undefined);
   try {
-    return new WatchedFiles({
+    const files = new WatchedFiles<TlsMaterial>({
+      ...watching,
       paths: names.map((name) => paths[name] as string),
       parse: (texts) => {
         const material: TlsMaterial = Object.fromEntries(names.map((name, index) => [name, texts[index]]));
-        createSecureContext(material); // throws when a text is no certificate, or the key is that of another one
+        checkMaterial(material);
         return material;
       },
       onChange: (material) => {
         log.info({ setting }, 'the certificates were read again');
-        onChange(material);
+        took(material);
+        onChange?.(material);
       },
-      onFault: (reason) =>
-        log.error({ setting, reason }, 'the certificates cannot be used; those read before still hold'),
+      onFault: (reason) => {
+        log.error({ setting, reason }, 'the certificates cannot be used; those read before still hold');
+        metrics.credentialsCurrent(setting, false);
+      },
     });
+    if (names.length > 0) took(files.value);
+    return files;
   } catch (error) {
     const { code, message, path } = error as NodeJS.ErrnoException;
     const which = path === undefined ? '' : ` (${path})`;
@@ -46,4 +65,19 @@ export function openTlsFiles(
       `${setting}_…_FILE cannot be used: ${path === undefined ? message : code}${which}`,
     ]);
   }
+}
+
+/**
+ * Throws when what should be a certificate is none, or the key is that of another one. OpenSSL alone would pass over an
+ * authority that it cannot read, and Node would take an empty text for none at all, and trust its own.
+ */
+function checkMaterial({ ca, cert, key }: TlsMaterial): void {
+  for (const pem of [ca, cert]) if (pem !== undefined) expiryOf(pem);
+  if (key !== undefined) createPrivateKey(key);
+  createSecureContext({ ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) });
+}
+
+/** In milliseconds since 1970. Throws when it is no certificate. */
+function expiryOf(pem: string): number {
+  return new X509Certificate(pem).validToDate.getTime();
 }

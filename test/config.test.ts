@@ -69,7 +69,14 @@ describe('configuration', () => {
     assert.equal(jwks('https://issuer.example.com/jwks.json'), '');
     assert.equal(jwks('http://127.0.0.1:8081/jwks.json'), '');
     assert.match(jwks('http://issuer.example.com/jwks.json'), /^AUTH_JWT_JWKS_URL must look like https/);
-    assert.match(jwks('http://localhost.evil.com/'), /^AUTH_JWT_JWKS_URL /);
+    for (const url of [
+      'http://localhost.evil.com/',
+      'http://localhost:x@evil.com/',
+      'https://id:secret@issuer.example.com/',
+      'https://%',
+    ])
+      assert.match(jwks(url), /^AUTH_JWT_JWKS_URL /, url);
+    assert.ok(!jwks('https://id:canary@issuer.example.com/').includes('canary'));
     for (const algorithms of ['HS256', 'none', 'RS256,HS256', 'RS256,'])
       assert.match(
         problemsOf({ ...enough, AUTH_JWT_ALGORITHMS: algorithms }).join(),
@@ -108,6 +115,19 @@ describe('configuration', () => {
     assert.match(problemsOf({ ...enough, REDIS_SHARDED_PUBSUB: 'true' }).join(), /needs REDIS_MODE cluster$/);
     assert.match(problemsOf({ ...enough, REDIS_URL: 'redis://a,redis://b' }).join(), /must be one address/);
     assert.match(problemsOf({ ...enough, MANAGEMENT_PORT: '8080' }).join(), /must differ from PORT/);
+    const tls = { TLS_CERT_FILE: 'x', TLS_KEY_FILE: 'x' };
+    assert.equal(readConfig({ ...enough, ...tls }, NO_LIMIT).CONNECTIONS_MAX, 936, 'TLS takes more memory');
+    assert.match(
+      problemsOf({ ...enough, ...tls, CONNECTIONS_MAX: '1000' }).join(),
+      /^CONNECTIONS_MAX must not/,
+    );
+    const mixed = { REDIS_MODE: 'sentinel', REDIS_SENTINEL_MASTER: 'm', REDIS_URL: 'redis://a,rediss://b' };
+    assert.match(problemsOf({ ...enough, ...mixed }).join(), /^REDIS_URL must be rediss:/);
+    assert.match(problemsOf({ ...enough, REDIS_TLS_CA_FILE: 'x' }).join(), /need rediss:/);
+    for (const name of ['TLS_CERT_FILE', 'KAFKA_SSL_KEY_FILE', 'REDIS_TLS_CERT_FILE'])
+      assert.match(problemsOf({ ...enough, [name]: 'x' }).join(), /must be set together/, name);
+    assert.match(problemsOf({ ...enough, TLS_CLIENT_CA_FILE: 'x' }).join(), /^TLS_CLIENT_CA_FILE needs/);
+    assert.match(problemsOf({ ...enough, KAFKA_SSL_CA_FILE: 'x' }).join(), /need KAFKA_SSL$/);
   });
 
   it('fits the buffer into a small memory limit, and the body into the buffer', () => {
@@ -154,6 +174,17 @@ describe('configuration', () => {
       KAFKA_PORT_9092_TCP_ADDR: '10.0.0.1',
     };
     assert.deepEqual(unknownSettings(env), ['KAFKA_BROKER']);
+    const files = {
+      AUTH_KEYS_FILE: 'x',
+      TLS_CERT_FILE: 'x',
+      KAFKA_SSL_CA_FILE: 'x',
+      KAFKA_SASL_PASSWORD_FILE: 'x',
+    };
+    assert.deepEqual(
+      unknownSettings({ ...files, KAFKA_TOPIC_FILE: 'x' }),
+      ['KAFKA_TOPIC_FILE'],
+      'it is no secret',
+    );
   });
 
   it('reads a list of brokers', () => {

@@ -139,6 +139,13 @@ describe('JSON Web Tokens', () => {
     assert.notEqual(typeof (await verifier.clientOf(old)), 'object');
   });
 
+  it('are checked each time when they are long', async () => {
+    const { verifier } = await open();
+    const token = await issuer.token({ scope: `events:write ${'x'.repeat(2_048)}` });
+    assert.ok(typeof (await verifier.clientOf(token)) === 'object');
+    assert.equal(verifier.trusted(token), undefined);
+  });
+
   it('are trusted for a while, but not beyond their end', async () => {
     const { verifier } = await open({ times: { trustMs: 60 } });
     const token = await issuer.token();
@@ -158,9 +165,15 @@ describe('JSON Web Tokens', () => {
   it('are still checked with the keys that are known when the issuer is in trouble, and it says so once', async () => {
     const { verifier, said } = await open({ times: { refreshMs: 10, retryMs: 10 } });
     assert.deepEqual(said, [undefined]);
+    const token = await issuer.token();
+    await verifier.clientOf(token);
+    await delay(50);
+    assert.ok(verifier.trusted(token), 'the same keys again take no trust away');
     issuer.fail(true);
     await until(() => said.length === 2);
     assert.match(said[1] ?? '', /200 OK/);
+    const unknown = await issuer.token({}, { kid: 'new' });
+    assert.equal(await verifier.clientOf(unknown), 'unavailable', 'nobody can know');
     assert.ok(typeof (await verifier.clientOf(await issuer.token())) === 'object');
     await delay(60);
     assert.equal(said.length, 2);

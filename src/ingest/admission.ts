@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Authentication, Verdict } from '../authentication.ts';
 import type { Client } from '../client.ts';
 import type { ErrorCode } from '../errors.ts';
-import type { RequestRoom } from './connections.ts';
+import type { BufferBudget } from './buffer-budget.ts';
 import type { PublishableEvent } from './dual-publisher.ts';
 import { type AnswerProblem, BEARER_CHALLENGE, FORBIDDEN_SOURCE_TYPE, type Problem } from './problem.ts';
 import type { RateLimiter } from './rate-limits.ts';
@@ -15,7 +15,7 @@ export interface AdmissionOptions {
   readonly authentication: Pick<Authentication, 'clientOf'> | undefined;
   /** `undefined`: as much as they like. */
   readonly rateLimiter: Pick<RateLimiter, 'request' | 'received'> | undefined;
-  readonly budget: RequestRoom;
+  readonly budget: Pick<BufferBudget, 'open'>;
   readonly answerProblem: AnswerProblem;
 }
 
@@ -26,8 +26,8 @@ declare module 'fastify' {
   }
 }
 
-/** What Node takes in of a body while nobody reads it, counted while a signature is checked (promise P3). */
-const UNREAD_BYTES = 64 * 1024;
+/** What Node takes in of a body while nobody reads it, at most. */
+const UNREAD_BYTES_MAX = 64 * 1024;
 
 /**
  * Decides before a body is read who may send events, and whether they have sent too many. What a client may send of
@@ -54,7 +54,9 @@ export function admission(scope: FastifyInstance, options: AdmissionOptions): vo
         ? check(request, authentication)
         : before.then(() => check(request, authentication));
     if (!(verdict instanceof Promise)) return admit(verdict);
-    if (!budget.take(UNREAD_BYTES)) return answer(request, reply, 'buffer-full');
+    // Bodies that nobody reads yet are arriving, so they share the part of the buffer that is for those (promise P3).
+    const hold = budget.open();
+    if (!hold.grow(unreadBytes(request))) return answer(request, reply, 'buffer-full');
     checks.set(socket, verdict);
     let fault: NodeJS.ErrnoException | undefined;
     const onError = (error: Error) => {
@@ -64,7 +66,7 @@ export function admission(scope: FastifyInstance, options: AdmissionOptions): vo
     verdict
       .then((found) => {
         request.raw.off('error', onError);
-        budget.giveBack(UNREAD_BYTES);
+        hold.close();
         if (checks.get(socket) === verdict) checks.delete(socket);
         if (request.raw.destroyed) reply.hijack();
         else if (fault !== undefined) answer(request, reply, socketErrorCode(fault));
@@ -94,6 +96,11 @@ export function admission(scope: FastifyInstance, options: AdmissionOptions): vo
   }
 }
 
+function unreadBytes({ headers }: FastifyRequest): number {
+  const announced = headers['content-length'];
+  return announced === undefined ? UNREAD_BYTES_MAX : Math.min(UNREAD_BYTES_MAX, Number(announced));
+}
+
 function check(
   request: FastifyRequest,
   { clientOf }: Pick<Authentication, 'clientOf'>,
@@ -104,7 +111,17 @@ function check(
 
 /** Whom the limits are for: where anybody may send, an address. What a header says of it can be made up. */
 export function nameOf({ client, raw }: FastifyRequest): string {
-  return client?.name ?? raw.socket.remoteAddress ?? '';
+  return client?.name ?? networkOf(raw.socket.remoteAddress ?? '');
+}
+
+/** Of an IPv6 address the part that is given out as a whole, /64: who has one of its addresses has all of them. */
+function networkOf(address: string): string {
+  if (!address.includes(':') || address.startsWith('::ffff:')) return address;
+  const [left = '', right] = address.split('::').map((part) => (part === '' ? [] : part.split(':')));
+  const groups = [...left];
+  if (right !== undefined)
+    groups.push(...Array.from({ length: 8 - left.length - right.length }, () => '0'), ...right);
+  return groups.slice(0, 4).join(':');
 }
 
 /** The event, unless its sender may not send any of its source type. */

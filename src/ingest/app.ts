@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { EventInput } from '../event.ts';
 import type { Metrics } from '../metrics.ts';
+import type { TlsMaterial } from '../tls-files.ts';
 import { type AdmissionOptions, admission, nameOf } from './admission.ts';
 import { batchRoute } from './batch-route.ts';
 import { BatchAnswer } from './batch-schema.ts';
@@ -34,6 +35,8 @@ export interface AppOptions extends ProbeOptions, Pick<AdmissionOptions, 'authen
   };
   /** Metrics, documents and the details of readiness are left to {@link buildManagementApp}. */
   readonly hasManagementPort: boolean;
+  /** Of the API's port; the management port has none. */
+  readonly tls: TlsMaterial | undefined;
 }
 
 /** Enough for probes, scrapers and readers of the documents; they are not to wait behind the API's connections. */
@@ -78,6 +81,7 @@ export async function buildManagementApp(options: AppOptions, document: object):
   const { app, answerProblem } = httpServer({
     ...options,
     ...limits,
+    tls: undefined,
     connectionsMax: MANAGEMENT_CONNECTIONS_MAX,
     connectionsOpen: () => {},
     // A probe is answered at once, also when the buffer is full.

@@ -11,6 +11,12 @@ export interface BatchLimits {
   readonly eventsMax: number;
 }
 
+/** What holds for all events of a batch besides. */
+export interface BatchOptions extends BatchLimits {
+  /** Of their records; `undefined`: none. */
+  readonly headers?: Buffer | undefined;
+}
+
 /** How long batches may hold up everything else before others have their turn. */
 const TURN_MS = 5;
 /** The clock is asked after so many bytes; an event counts as what it costs beside its bytes. */
@@ -31,11 +37,11 @@ const waiting: (() => void)[] = [];
 export async function readBatch(
   body: Buffer,
   format: BatchFormat,
-  { eventBytesMax, eventsMax }: BatchLimits,
+  { eventBytesMax, eventsMax, headers }: BatchOptions,
 ): Promise<readonly (PublishableEvent | Problem)[] | Problem> {
   if (waiting.length > 0) await nextTurn();
   const encoding = encodingOf(body);
-  const options = { receivedAtMs: Date.now(), eventBytesMax, encoding };
+  const options = { receivedAtMs: Date.now(), eventBytesMax, encoding, headers };
   if (format === 'json' && (encoding === undefined || startsWithMark(body, 0)))
     return { code: 'invalid-utf8' };
   const events = format === 'json' ? new ArrayEvents(body, options) : new LineEvents(body, options);

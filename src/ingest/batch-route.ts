@@ -21,6 +21,7 @@ import {
   type ReceivedEvents,
   receiveEvents,
 } from './receive-events.ts';
+import { traceHeaders } from './trace-context.ts';
 
 export interface BatchRouteOptions extends EventsRouteOptions {
   readonly batchEventsMax: number;
@@ -61,7 +62,11 @@ export function batchRoute(scope: FastifyInstance, options: BatchRouteOptions): 
       };
       try {
         const format = mediaType === 'application/json' ? 'json' : 'ndjson';
-        const limits = { eventBytesMax: eventBytesMax(), eventsMax: batchEventsMax };
+        const limits = {
+          eventBytesMax: eventBytesMax(),
+          eventsMax: batchEventsMax,
+          headers: traceHeaders(request.raw),
+        };
         const read = await readBatch(bytes, format, limits);
         if ('code' in read) return refuse(read);
         const items =

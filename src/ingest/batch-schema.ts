@@ -9,6 +9,7 @@ import {
   problemResponses,
   REQUEST_ID_PARAMETER,
   STORED_MEMBERS,
+  TRACE_PARAMETERS,
 } from './specification.ts';
 
 const index = Type.Integer({ minimum: 0, description: 'The place of the event in the request, from 0.' });
@@ -160,6 +161,7 @@ export const batchSchema = {
   headers: Type.Object({
     ...REQUEST_ID_PARAMETER,
     ...CONTENT_ENCODING_PARAMETER,
+    ...TRACE_PARAMETERS,
     prefer: Type.Optional(
       Type.String({
         description:

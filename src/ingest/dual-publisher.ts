@@ -21,6 +21,8 @@ export interface PublishableEvent {
   readonly head: string;
   /** The rest of the value: the sender's bytes after their opening brace, to the closing brace, as sent. */
   readonly tail: Buffer;
+  /** Of the record; see record-batch.ts. */
+  readonly headers?: Buffer | undefined;
 }
 
 export interface PublishRequest {

@@ -20,6 +20,8 @@ export interface ReadOptions {
   readonly eventBytesMax: number;
   /** Of all the bytes of the request; `undefined`: somewhere in them there is something else than UTF-8. */
   readonly encoding: TextEncoding | undefined;
+  /** Of their records; `undefined`: none. */
+  readonly headers?: Buffer | undefined;
 }
 
 /**
@@ -67,7 +69,7 @@ function readScanned(
   start: number,
   { end, members }: JsonScan,
   encoding: TextEncoding,
-  { receivedAtMs, eventBytesMax }: ReadOptions,
+  { receivedAtMs, eventBytesMax, headers }: ReadOptions,
 ): PublishableEvent | Problem {
   let value: unknown;
   try {
@@ -87,7 +89,15 @@ function readScanned(
   const head = assignedMembers(value, id, receivedAtMs);
   const tail = bytes.subarray(start + 1, end);
   if (head.length + tail.length > eventBytesMax) return { code: 'event-too-large', ...readableId(value) };
-  return { id, type: value.type, sourceType: value.source_type, sourceId: value.source_id, head, tail };
+  return {
+    id,
+    type: value.type,
+    sourceType: value.source_type,
+    sourceId: value.source_id,
+    head,
+    tail,
+    headers,
+  };
 }
 
 /** The beginning of the record's value. What is spliced in is always followed by a member, as `type` is required. */

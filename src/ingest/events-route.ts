@@ -13,7 +13,9 @@ import {
   problemResponses,
   REQUEST_ID_PARAMETER,
   STORED_MEMBERS,
+  TRACE_PARAMETERS,
 } from './specification.ts';
+import { traceHeaders } from './trace-context.ts';
 
 const ONE_EVENT = { mediaTypes: ['application/json'], takesLong: false } as const;
 
@@ -37,6 +39,7 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
         receivedAtMs: Date.now(),
         eventBytesMax: eventBytesMax(),
         encoding: encodingOf(bytes),
+        headers: traceHeaders(request.raw),
       });
       const event = permitted(request.client, read);
       if ('code' in event) {
@@ -100,6 +103,7 @@ const schema = {
   headers: Type.Object({
     ...REQUEST_ID_PARAMETER,
     ...CONTENT_ENCODING_PARAMETER,
+    ...TRACE_PARAMETERS,
     prefer: Type.Optional(
       Type.String({
         description:

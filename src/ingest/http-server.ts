@@ -1,3 +1,4 @@
+import type { ServerOptions } from 'node:https';
 import type { Socket } from 'node:net';
 import fastify, {
   type FastifyBaseLogger,
@@ -12,6 +13,7 @@ import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { ErrorCode } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
+import type { TlsMaterial } from '../tls-files.ts';
 import { REQUEST_BYTES } from './buffer-budget.ts';
 import { type ConnectionLimit, limitConnections } from './connection-limit.ts';
 import { type Connection, Connections, type RequestRoom } from './connections.ts';
@@ -21,7 +23,7 @@ import { PathTable } from './path-table.ts';
 import { type AnswerProblem, problemAnswers } from './problem.ts';
 import { discardBody } from './receive-body.ts';
 import { isFaultyHead } from './request-head.ts';
-import { requestId } from './request-id.ts';
+import { newRequestId, requestId } from './request-id.ts';
 import { SocketErrors } from './socket-errors.ts';
 
 /** Receiving is limited apart from publishing: a request may wait for Kafka longer than it may take to arrive. */
@@ -35,6 +37,8 @@ export const PARAMETER_LENGTH_MAX = 200;
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
 export interface HttpServerOptions extends ConnectionLimit {
+  /** What to show, and with an authority whom to ask for a certificate; `undefined`: no TLS. */
+  readonly tls: TlsMaterial | undefined;
   readonly log: Logger;
   readonly metrics: Pick<Metrics, 'refused' | 'httpRequest'>;
   readonly publishTimeoutMs: number;
@@ -73,7 +77,7 @@ export interface HttpServer {
  * id, metrics, and a problem document for whatever is not a success, from the socket up.
  */
 export function httpServer(options: HttpServerOptions): HttpServer {
-  const { log, metrics } = options;
+  const { log, metrics, tls } = options;
   const failed = failureLog(log);
   const answerProblem = problemAnswers({ ...options, failed });
   const connections = new Connections(options.room);
@@ -82,6 +86,7 @@ export function httpServer(options: HttpServerOptions): HttpServer {
   let isClosing = false;
 
   const app = fastify({
+    ...(tls === undefined ? { http: NODE_OPTIONS } : { https: { ...NODE_OPTIONS, ...httpsOptions(tls) } }),
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     // A logger of its own for each request costs more than it is used: lines that concern one carry its id.
@@ -93,13 +98,11 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     connectionTimeout: Math.max(options.publishTimeoutMs, RECEIVE_TIMEOUT_MS) + 5_000,
     return503OnClosing: false,
     routerOptions: { maxParamLength: PARAMETER_LENGTH_MAX },
-    http: {
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      connectionsCheckingInterval: CHECK_INTERVAL_MS,
-      maxHeaderSize: HEADERS_BYTES_MAX,
-      requireHostHeader: false, // Node would answer without a document; see isFaultyHead
+    clientErrorHandler: (error, socket) => {
+      if ('secureConnecting' in socket && socket.secureConnecting)
+        socket.destroy(); // it will never be HTTP
+      else socketErrors.answer(error, socket);
     },
-    clientErrorHandler: (error, socket) => socketErrors.answer(error, socket),
     frameworkErrors: (error, request, reply) => {
       // No hook is called for these. They are faults of a client's program, so each is the last of its connection.
       const connection = connections.began(request.raw, reply.raw);
@@ -112,9 +115,16 @@ export function httpServer(options: HttpServerOptions): HttpServer {
   Object.assign(app.server, { httpAllowHalfOpen: true }); // a client may end its side and still read the answer
   app.server.on('checkExpectation', app.routing); // an expectation we do not know may be ignored (RFC 9110, 10.1.1)
   app.server.on('connect', (_request, socket) => socketErrors.refuseTunnel(socket));
-  app.server.prependListener('connection', (socket: Socket) => connections.opened(socket));
+  const opened = tls === undefined ? 'connection' : 'secureConnection';
+  app.server.prependListener(opened, (socket: Socket) => connections.opened(socket));
   limitConnections(app.server, options, (socket) => {
     const code = 'too-many-connections';
+    if (tls !== undefined) {
+      // An answer would take a handshake.
+      metrics.refused(code);
+      failed(code, newRequestId());
+      return void socket.destroy();
+    }
     failed(code, socketErrors.refuse(socket, code, { 'retry-after': options.retryAfterSeconds() }));
   });
 
@@ -218,6 +228,25 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     request.isKept = request.connection !== undefined && connections.keep(request.connection, REQUEST_BYTES);
   };
   return { app, answerProblem, countAnswer, keepRequest, isClosing: () => isClosing };
+}
+
+/** What Fastify leaves to Node, with TLS and without. */
+const NODE_OPTIONS = {
+  headersTimeout: HEADERS_TIMEOUT_MS,
+  connectionsCheckingInterval: CHECK_INTERVAL_MS,
+  maxHeaderSize: HEADERS_BYTES_MAX,
+  requireHostHeader: false, // Node would answer without a document; see isFaultyHead
+} as const;
+
+function httpsOptions({ ca, cert, key }: TlsMaterial): ServerOptions {
+  return {
+    ...(ca !== undefined && { ca, requestCert: true, rejectUnauthorized: true }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+    handshakeTimeout: HEADERS_TIMEOUT_MS,
+    allowHalfOpen: true, // as without TLS: a client may end its side and still read the answer
+    ALPNProtocols: ['http/1.1'],
+  };
 }
 
 /** The code for an error that Fastify raises, or that was thrown and then is a bug. */

@@ -84,7 +84,10 @@ function sessionOf({ pool }: ConnectionPool): number {
 
 /** An open connection that carries one request at a time, so that an answer can only belong to that request. */
 export class KafkaConnection {
-  /** Settles once the socket is destroyed, whoever closed it; nothing written to it is sent after that. */
+  /**
+   * Settles once the socket is destroyed, whoever closed it. Without TLS nothing written to it is sent after that; with
+   * TLS the kernel still sends what it has, so that an abandoned request may be executed later (promise P6).
+   */
   readonly closed: Promise<void>;
   readonly #socket: Socket;
   readonly #clientId: string;

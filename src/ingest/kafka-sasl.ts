@@ -26,3 +26,8 @@ export function saslOptions(config: Config): SASLOptions | undefined {
       };
   }
 }
+
+/** PLAIN sends the password and OAUTHBEARER the token; SCRAM proves that it knows the password. */
+export function isSecretInClear({ KAFKA_SSL, KAFKA_SASL_MECHANISM: mechanism }: Config): boolean {
+  return !KAFKA_SSL && (mechanism === 'PLAIN' || mechanism === 'OAUTHBEARER');
+}

@@ -2,7 +2,7 @@ import type { Clock } from './clock.ts';
 
 /** So many seconds' worth a client may use at once, and then as much as comes in. */
 export const WINDOW_S = 10;
-/** Clients that are kept count of. Beyond that the one that was seen first is forgotten, and begins anew. */
+/** Clients that are kept count of. Beyond that the one that was not seen for longest is forgotten, and begins anew. */
 const CLIENTS_MAX = 10_000;
 const SWEEP_MS = 60_000;
 
@@ -94,6 +94,8 @@ export class RateLimiter {
     const now = this.#clock.now();
     const known = this.#byClient.get(client);
     if (known !== undefined) {
+      this.#byClient.delete(client); // and to the end, as the latest
+      this.#byClient.set(client, known);
       this.#fill(known, now);
       return known;
     }

@@ -15,11 +15,13 @@ export interface RecordSource {
   /** The value is `head` (ASCII) followed by `tail`. */
   readonly head: string;
   readonly tail: Buffer;
+  /** The record's headers, as {@link encodeRecordHeaders} gives them; `undefined`: none. */
+  readonly headers?: Buffer | undefined;
 }
 
 /** Bytes of a batch before its first record. */
 export const BATCH_HEADER_BYTES = 61;
-/** The most that a record needs beside key and value: five varints of five bytes, attributes, header count. */
+/** The most that a record needs beside key, value and headers: five varints of five bytes, attributes, header count. */
 export const RECORD_OVERHEAD_BYTES_MAX = 27;
 
 /** Batch length, epoch and magic come before what the checksum covers. */
@@ -84,7 +86,11 @@ export function recordBatch(
 /** The largest that the record of this key and value can be, in bytes, wherever it stands in its batch. */
 export function recordSizeMax(record: RecordSource): number {
   return (
-    RECORD_OVERHEAD_BYTES_MAX + Buffer.byteLength(record.sourceId) + record.head.length + record.tail.length
+    RECORD_OVERHEAD_BYTES_MAX +
+    Buffer.byteLength(record.sourceId) +
+    record.head.length +
+    record.tail.length +
+    (record.headers?.length ?? 0)
   );
 }
 
@@ -123,7 +129,7 @@ function writeRecords(
 ): number {
   let at = start;
   for (let index = 0; index < records.length; index += 1) {
-    const { sourceId, head, tail } = records[index] as RecordSource;
+    const { sourceId, head, tail, headers } = records[index] as RecordSource;
     at = writeVarint(out, bodySizes[index] as number, at);
     out[at++] = 0; // attributes
     out[at++] = 0; // timestamp delta
@@ -134,16 +140,39 @@ function writeRecords(
     at += out.write(head, at, 'latin1');
     out.set(tail, at);
     at += tail.length;
-    out[at++] = 0; // no headers
+    if (headers === undefined) {
+      out[at++] = 0; // no headers
+    } else {
+      out.set(headers, at);
+      at += headers.length;
+    }
   }
   return at;
 }
 
 /** The size of a record behind its length field. */
-function recordBodySize({ sourceId, head, tail }: RecordSource, offsetDelta: number): number {
+function recordBodySize({ sourceId, head, tail, headers }: RecordSource, offsetDelta: number): number {
   const keyBytes = Buffer.byteLength(sourceId);
   const valueBytes = head.length + tail.length;
-  return 3 + varintSize(offsetDelta) + varintSize(keyBytes) + keyBytes + varintSize(valueBytes) + valueBytes;
+  const keyAndValue = varintSize(keyBytes) + keyBytes + varintSize(valueBytes) + valueBytes;
+  return 2 + varintSize(offsetDelta) + keyAndValue + (headers?.length ?? 1);
+}
+
+/** Headers as they stand in a record, their count first. Names and values are ASCII. */
+export function encodeRecordHeaders(headers: Readonly<Record<string, string>>): Buffer {
+  const entries = Object.entries(headers);
+  const texts = entries.flat();
+  const size = texts.reduce(
+    (sum, text) => sum + varintSize(text.length) + text.length,
+    varintSize(entries.length),
+  );
+  const out = Buffer.allocUnsafeSlow(size); // not of a pool, all of which it would keep alive
+  let at = writeVarint(out, entries.length, 0);
+  for (const text of texts) {
+    at = writeVarint(out, text.length, at);
+    at += out.write(text, at, 'latin1');
+  }
+  return out;
 }
 
 /** Signed varints are zigzag-coded: a length, never negative here, is written doubled. */

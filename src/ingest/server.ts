@@ -1,22 +1,23 @@
+import type { Server as HttpsServer } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Logger, pino } from 'pino';
-import { openAuthentication } from '../authentication.ts';
 import { brokerAddresses, type Config, ConfigError, readConfig, unknownSettings } from '../config.ts';
 import { Metrics } from '../metrics.ts';
-import { openTlsFiles } from '../tls-files.ts';
 import { buildApp, buildManagementApp } from './app.ts';
 import { BufferBudget } from './buffer-budget.ts';
 import { systemClock as clock } from './clock.ts';
+import { openCredentials } from './credentials.ts';
 import { DualPublisher, type PublishRequest } from './dual-publisher.ts';
 import { collectEarlierUnderPressure } from './garbage-pressure.ts';
 import { KafkaProducer } from './kafka-producer.ts';
-import { saslOptions } from './kafka-sasl.ts';
+import { isSecretInClear, saslOptions } from './kafka-sasl.ts';
 import { kafkaClient, type TopicSettings, TopicWatch } from './kafka-topic.ts';
 import { KEY_BYTES_MAX } from './partitioner.ts';
 import { RateLimiter } from './rate-limits.ts';
 import { BATCH_HEADER_BYTES, RECORD_OVERHEAD_BYTES_MAX } from './record-batch.ts';
 import { RedisNotifier } from './redis-notifier.ts';
 import { redisSettings } from './redis-settings.ts';
+import { TRACE_HEADERS_BYTES_MAX } from './trace-context.ts';
 
 /** Longer than the broker-side timeout, so that it is Kafka that answers (ARCHITECTURE.md, timing). */
 const REQUEST_TIMEOUT_MS = 11_000;
@@ -38,22 +39,23 @@ export interface Server {
 
 /**
  * Builds the service, top to bottom, and starts it. It listens at once and keeps trying to reach Kafka and Redis.
- * @throws ConfigError when the file of API keys cannot be used, and Error when an address cannot be listened on; nothing
+ * @throws ConfigError when a file that a setting leads to cannot be used, and Error when an address cannot be listened on; nothing
  * is left running then.
  */
 export async function startServer(config: Config, log: Logger): Promise<Server> {
-  const authentication = openAuthentication(config, log.child({ part: 'authentication' }));
-  const kafkaFiles = config.KAFKA_SSL
-    ? openTlsFiles('KAFKA_SSL', tlsPaths(config, 'KAFKA_SSL'), log)
-    : undefined;
-  const redisFiles = openTlsFiles('REDIS_TLS', tlsPaths(config, 'REDIS_TLS'), log);
   const metrics = new Metrics();
+  const credentials = openCredentials(config, {
+    log,
+    metrics,
+    onHttpChange: (material) => (app.server as HttpsServer).setSecureContext(material),
+  });
+  const { authentication } = credentials;
   const budget = new BufferBudget({ bytesMax: config.BUFFER_MAX_BYTES, eventsMax: config.BUFFER_MAX_EVENTS });
   const stopCollecting = collectEarlierUnderPressure(budget, clock);
   let topic: TopicSettings | undefined;
   let isLeaving = false;
 
-  const redis = redisSettings(config, redisFiles);
+  const redis = redisSettings(config, credentials.redis);
   const notifier =
     redis &&
     new RedisNotifier({
@@ -74,6 +76,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
 
   const bootstrap = brokerAddresses(config.KAFKA_BROKERS);
   const kafkaLog = log.child({ part: 'kafka' });
+  const { kafka: kafkaFiles } = credentials;
   const { kafka, security } = kafkaClient({
     brokers: bootstrap,
     clientId: config.KAFKA_CLIENT_ID,
@@ -81,6 +84,8 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     tls: kafkaFiles && (() => kafkaFiles.value),
     sasl: saslOptions(config),
   });
+  if (isSecretInClear(config))
+    kafkaLog.warn('KAFKA_SSL is not set: what proves to Kafka who this is goes over the network in clear');
   const producer = new KafkaProducer({
     bootstrap,
     security,
@@ -161,6 +166,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
       ...(authentication && { authentication: authentication.state }),
     }),
     isLeaving: () => isLeaving,
+    tls: credentials.http?.value,
     hasManagementPort: config.MANAGEMENT_PORT !== undefined,
   };
   const app = await buildApp(appOptions);
@@ -176,10 +182,8 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     await producer.close();
     await notifier?.close(NOTIFIER_CLOSE_MS);
     await management?.close();
-    authentication?.close();
     rateLimiter?.close();
-    kafkaFiles?.close();
-    redisFiles.close();
+    credentials.close();
     stopCollecting();
     return unsettled;
   };
@@ -199,18 +203,11 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   }
 }
 
-function tlsPaths(config: Config, part: 'KAFKA_SSL' | 'REDIS_TLS') {
-  return {
-    ca: config[`${part}_CA_FILE`],
-    cert: config[`${part}_CERT_FILE`],
-    key: config[`${part}_KEY_FILE`],
-  };
-}
-
 /** The largest event that the topic takes, as far as its settings are known. */
 function largestEvent(topic: TopicSettings | undefined): number {
   if (topic === undefined) return Number.POSITIVE_INFINITY;
-  return topic.messageBytesMax - BATCH_HEADER_BYTES - RECORD_OVERHEAD_BYTES_MAX - KEY_BYTES_MAX;
+  const beside = RECORD_OVERHEAD_BYTES_MAX + KEY_BYTES_MAX + TRACE_HEADERS_BYTES_MAX;
+  return topic.messageBytesMax - BATCH_HEADER_BYTES - beside;
 }
 
 function warnOfWeakTopic({ replicationFactor, minInSyncReplicas }: TopicSettings, log: Logger): void {

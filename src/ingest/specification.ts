@@ -98,6 +98,22 @@ export const CONTENT_ENCODING_PARAMETER = {
   ),
 };
 
+export const TRACE_PARAMETERS = {
+  traceparent: Type.Optional(
+    Type.String({
+      description:
+        'The trace that the request belongs to (W3C Trace Context). It becomes a header of the records, as does `tracestate`. What is no such thing is ignored.',
+      examples: ['00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'],
+    }),
+  ),
+  tracestate: Type.Optional(
+    Type.String({
+      description: 'What vendors add to it, passed on up to 512 characters.',
+      examples: ['congo=t61rcWkgMzE'],
+    }),
+  ),
+};
+
 /** What any request may be answered, whatever it asks for. */
 const GENERAL_CODES: readonly ErrorCode[] = [
   'bad-request',

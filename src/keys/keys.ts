@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { type ApiKey, ApiKeyFileError, makeApiKey, readApiKeys, writeApiKeys } from '../api-keys.ts';
 
@@ -85,13 +85,26 @@ function load(file: string, ifMissing?: readonly ApiKey[]): readonly ApiKey[] {
   }
 }
 
-/** In one step, so that no service reads half of it. For its owner only. */
+/** In one step, so that no service reads half of it. A new file is for its owner only; another keeps who may read it. */
 function save(file: string, keys: readonly ApiKey[]): void {
   const text = writeApiKeys(keys);
   readApiKeys(text); // what cannot be read again is not written
   const half = `${file}.${process.pid}.tmp`;
+  const before = statSync(file, { throwIfNoEntry: false });
   writeFileSync(half, text, { mode: 0o600 });
-  renameSync(half, file);
+  try {
+    if (before !== undefined) {
+      chownSync(half, before.uid, before.gid);
+      chmodSync(half, before.mode);
+    }
+    renameSync(half, file);
+  } catch (error) {
+    rmSync(half);
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UsageError(
+      `${file} cannot be replaced by one of the same owner (${code}); nothing was changed`,
+    );
+  }
 }
 
 function described({ id, client, scopes, created, expires }: ApiKey, now: Date): string {

@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import type { Verdict } from '../../src/authentication.ts';
 import { Client } from '../../src/client.ts';
+import { nameOf } from '../../src/ingest/admission.ts';
 import { type AppOptions, buildApp } from '../../src/ingest/app.ts';
 import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
 import { systemClock } from '../../src/ingest/clock.ts';
@@ -35,6 +36,7 @@ beforeEach(() => {
       settled(events.map((_, offset) => ({ status: 'stored', partition: 0, offset })));
     },
     authentication: { clientOf: (authorization) => verdict(authorization) },
+    tls: undefined,
     rateLimiter: undefined,
     retryAfterSeconds: () => 7,
     budget,
@@ -166,7 +168,6 @@ describe('admission', () => {
     client.write(['a', 'b', 'c', 'd'].map((id) => request(event(id), AUTHORIZED)).join(''));
     assert.deepEqual(await statusesOf(client, 4), [201, 201, 201, 201]);
     assert.deepEqual(published, ['a', 'b', 'c', 'd']);
-    verdict = () => WRITER; // known by now, and still behind what is being checked
     client.destroy();
   });
 
@@ -188,32 +189,58 @@ describe('admission', () => {
   it('P3: counts what it may take in while it checks, and refuses when there is no room', async () => {
     const { promise, resolve } = Promise.withResolvers<Verdict>();
     verdict = () => promise;
-    budget = new BufferBudget({ bytesMax: 150 * 1024, eventsMax: 1_000 });
+    // A quarter of it is for what is arriving: room for two bodies of which nobody knows how long they are.
+    budget = new BufferBudget({ bytesMax: 600 * 1024, eventsMax: 1_000 });
     const port = await listen({ budget });
     const clients = await Promise.all(Array.from({ length: 3 }, () => RawClient.connect(port)));
-    for (const client of clients) client.write(request(event('a'), AUTHORIZED));
+    const body = event('a');
+    const chunked = `POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n${AUTHORIZED}Transfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+    for (const client of clients) client.write(chunked);
     const refused = await Promise.race(clients.map((client) => client.answer()));
     assert.equal(refused?.status, 503);
     assert.ok(budget.bytes >= 2 * 64 * 1024);
+    const small = await RawClient.connect(port);
+    small.write(request(event('small'), AUTHORIZED)); // it says how little it is
+    await delay(20);
     resolve(WRITER);
+    assert.equal((await small.answer())?.status, 201);
     await delay(50);
-    assert.equal(published.length, 2);
+    assert.deepEqual(published.toSorted(), ['a', 'a', 'small']);
     assert.equal(budget.bytes, 0);
-    for (const client of clients) client.destroy();
+    for (const client of [...clients, small]) client.destroy();
   });
 
   it('does nothing for those who left while they were checked', async () => {
     const { promise, resolve } = Promise.withResolvers<Verdict>();
     verdict = () => promise;
-    const client = await RawClient.connect(await listen());
+    const port = await listen();
+    const client = await RawClient.connect(port);
     client.write(request(event('gone'), AUTHORIZED).slice(0, -5));
+    const whole = await RawClient.connect(port);
+    whole.write(request(event('whole'), AUTHORIZED));
     await delay(20);
     client.destroy();
+    whole.reset();
     await delay(20);
     resolve(WRITER);
     await delay(20);
     assert.deepEqual(published, []);
     assert.equal(budget.bytes, 0);
+  });
+});
+
+const named = (address: string) =>
+  nameOf({ client: undefined, raw: { socket: { remoteAddress: address } } } as never);
+
+describe('the name of a client that has none', () => {
+  it('is its address, and of an IPv6 one the network', () => {
+    assert.equal(named('192.0.2.7'), '192.0.2.7');
+    assert.equal(named('::ffff:192.0.2.7'), '::ffff:192.0.2.7');
+    assert.equal(named('2001:db8:1:2:3:4:5:6'), '2001:db8:1:2');
+    assert.equal(named('2001:db8:1:2::6'), '2001:db8:1:2');
+    assert.equal(named('2001:db8::6'), '2001:db8:0:0');
+    assert.equal(named('2001:db8::3:4:5:6'), '2001:db8:0:0');
+    assert.equal(named('::1'), '0:0:0:0');
   });
 });
 

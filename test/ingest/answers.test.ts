@@ -64,6 +64,7 @@ async function serve(changes: Partial<AppOptions> = {}, connectionsMax = 1_000):
     },
     retryAfterSeconds: () => 7,
     authentication: undefined,
+    tls: undefined,
     rateLimiter: undefined,
     budget: new BufferBudget({ bytesMax: 1024 * 1024, eventsMax: 100 }),
     metrics: new Metrics(),

@@ -43,6 +43,7 @@ beforeEach(async () => {
     },
     retryAfterSeconds: () => 7,
     authentication: undefined,
+    tls: undefined,
     rateLimiter: undefined,
     budget,
     metrics,

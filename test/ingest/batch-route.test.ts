@@ -45,6 +45,7 @@ beforeEach(async () => {
     },
     retryAfterSeconds: () => 7,
     authentication: undefined,
+    tls: undefined,
     rateLimiter: undefined,
     budget,
     metrics,

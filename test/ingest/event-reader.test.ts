@@ -39,7 +39,15 @@ describe('what is stored', () => {
     assert.equal(storedText(event), body);
     assert.deepEqual(
       { ...event, head: event.head, tail: undefined },
-      { id: 'e1', type: 'repo.starred', sourceType: 'user', sourceId: 'octocat', head: '{', tail: undefined },
+      {
+        id: 'e1',
+        type: 'repo.starred',
+        sourceType: 'user',
+        sourceId: 'octocat',
+        head: '{',
+        tail: undefined,
+        headers: undefined,
+      },
     );
   });
 

@@ -71,6 +71,9 @@ describe('rate limits', () => {
     for (let index = 0; index < 9_999; index += 1) limits.request(`client ${index}`);
     assert.equal(taken('first', 20), 0, 'still known');
     limits.request('one more');
+    assert.equal(taken('first', 20), 0, 'it was seen a moment ago');
+    for (let index = 0; index < 9_999; index += 1) limits.request(`other ${index}`);
+    limits.request('and one');
     assert.equal(taken('first', 20), 10, 'forgotten');
     assert.equal(taken('second', 20), 10);
     pass(9);

@@ -6,6 +6,7 @@ import { crc32c } from '../../src/ingest/crc32c.ts';
 import {
   BATCH_HEADER_BYTES,
   type Compression,
+  encodeRecordHeaders,
   type RecordSource,
   recordBatch,
   recordSizeMax,
@@ -17,6 +18,19 @@ describe('record batch', () => {
   it('has the bytes that kafkajs writes for the same records', async () => {
     for (const records of [few(), many(300), [source('k', '{', 'x'.repeat(20_000))]]) {
       assert.deepEqual(encode(records, 'none'), await kafkajsBatch(records));
+    }
+  });
+
+  it('has headers where its records have, again as kafkajs writes them', async () => {
+    for (const headers of [
+      { traceparent: 'x'.repeat(55) },
+      { traceparent: '00-1', tracestate: 's'.repeat(512) },
+    ]) {
+      const ofTrace = encodeRecordHeaders(headers);
+      const records = [...few(), ...many(100)].map((record) => Object.assign(record, { headers: ofTrace }));
+      assert.deepEqual(encode(records, 'none'), await kafkajsBatch(records, headers));
+      const [record] = records;
+      assert.ok(record && encode([record], 'none').length <= BATCH_HEADER_BYTES + recordSizeMax(record));
     }
   });
 
@@ -100,7 +114,10 @@ function many(count: number): RecordSource[] {
 }
 
 /** The same batch by kafkajs's own encoder, which keeps an epoch of 0 where a producer knows none. */
-async function kafkajsBatch(records: readonly RecordSource[]): Promise<Buffer> {
+async function kafkajsBatch(
+  records: readonly RecordSource[],
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Buffer> {
   const require = createRequire(import.meta.url);
   const { RecordBatch } = require('kafkajs/src/protocol/recordBatch/v0/index.js');
   const Record = require('kafkajs/src/protocol/recordBatch/record/v0/index.js');
@@ -117,7 +134,7 @@ async function kafkajsBatch(records: readonly RecordSource[]): Promise<Buffer> {
         timestampDelta: 0,
         key: Buffer.from(sourceId),
         value: Buffer.concat([Buffer.from(head), tail]),
-        headers: [],
+        headers,
       }),
     ),
   });

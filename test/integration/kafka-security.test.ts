@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -22,6 +22,18 @@ const PASSWORD = 'right-canary-password';
 const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel, ResourcePatternTypes } =
   kafkajs;
 
+/** As docs/least-privilege.md has them: `--operation DescribeConfigs`. */
+const OPERATIONS = [
+  ...readFileSync(new URL('../../docs/least-privilege.md', import.meta.url), 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('    --add '))
+    .join()
+    .matchAll(/--operation (\w+)/g),
+].map(
+  ([, name = '']) =>
+    name.replace(/(?<=[a-z])(?=[A-Z])/g, '_').toUpperCase() as keyof typeof AclOperationTypes,
+);
+
 describe('Kafka that is secured', () => {
   let folder: string;
   let kafka: LocalKafka;
@@ -33,6 +45,7 @@ describe('Kafka that is secured', () => {
   const at = { SSL: '', SASL_SSL: '', EXPIRED: '' };
   const started: Server[] = [];
   let lines: Record<string, unknown>[] = [];
+  const everything: string[] = [];
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'kafka-security-'));
@@ -61,7 +74,7 @@ describe('Kafka that is secured', () => {
         'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER',
         [jaasName('plain')]: jaasOf(
           'plain.PlainLoginModule',
-          ` user_writer="${PASSWORD}" user_late="${PASSWORD}"`,
+          ` user_writer="${PASSWORD}" user_late="${PASSWORD}" user_creator="${PASSWORD}"`,
         ),
         [jaasName('scram-sha-256')]: jaasOf('scram.ScramLoginModule'),
         [jaasName('scram-sha-512')]: jaasOf('scram.ScramLoginModule'),
@@ -96,7 +109,7 @@ describe('Kafka that is secured', () => {
   });
   afterEach(async () => {
     await Promise.all(started.splice(0).map((server) => server.close()));
-    const told = JSON.stringify(lines);
+    const told = everything.join('');
     assert.ok(!told.includes(PASSWORD) && !told.includes('wrong-canary'), 'a password was logged');
   });
   after(async () => {
@@ -107,25 +120,31 @@ describe('Kafka that is secured', () => {
   });
 
   /** What the service needs of its topic, and no more. */
-  async function allow(user: string): Promise<void> {
+  async function allow(
+    user: string,
+    topic = TOPIC,
+    operations: readonly (keyof typeof AclOperationTypes)[] = OPERATIONS,
+  ): Promise<void> {
     await admin.createAcls({
-      acl: [AclOperationTypes.WRITE, AclOperationTypes.DESCRIBE, AclOperationTypes.DESCRIBE_CONFIGS].map(
-        (operation) => ({
-          resourceType: AclResourceTypes.TOPIC,
-          resourceName: TOPIC,
-          resourcePatternType: ResourcePatternTypes.LITERAL,
-          principal: `User:${user}`,
-          host: '*',
-          operation,
-          permissionType: AclPermissionTypes.ALLOW,
-        }),
-      ),
+      acl: operations.map((operation) => ({
+        resourceType: AclResourceTypes.TOPIC,
+        resourceName: topic,
+        resourcePatternType: ResourcePatternTypes.LITERAL,
+        principal: `User:${user}`,
+        host: '*',
+        operation: AclOperationTypes[operation],
+        permissionType: AclPermissionTypes.ALLOW,
+      })),
     });
   }
 
   async function serve(settings: NodeJS.ProcessEnv): Promise<string> {
     lines = [];
-    const log = pino({ level: 'info' }, { write: (line) => void lines.push(JSON.parse(line)) });
+    const write = (line: string) => {
+      everything.push(line);
+      lines.push(JSON.parse(line));
+    };
+    const log = pino({ level: 'trace' }, { write });
     const env = {
       AUTH_MODE: 'none',
       REDIS_MODE: 'off',
@@ -256,6 +275,16 @@ describe('Kafka that is secured', () => {
     const other = await serve(sasl('PLAIN', { KAFKA_SSL_CA_FILE: certificateFile('other-ca.pem') }));
     await until(() => saidOf(/unable to verify|self-signed|issuer/).length > 0);
     assert.equal(await ready(other), false);
+  });
+
+  it('creates its topic with one right more', async () => {
+    await allow('creator', 'created', ['CREATE', ...OPERATIONS]);
+    lifetimeS = 3_600;
+    const url = await serve(
+      sasl('PLAIN', { KAFKA_SASL_USERNAME: 'creator', KAFKA_TOPIC: 'created', KAFKA_TOPIC_CREATE: 'true' }),
+    );
+    await until(() => ready(url));
+    assert.equal((await post(url)).status, 201);
   });
 
   it('is not taken for somebody by a certificate of another authority', async () => {

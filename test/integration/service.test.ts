@@ -123,6 +123,26 @@ describe('the service on a real Kafka and a real Redis', () => {
     assert.deepEqual(heardOf('b2'), []);
   });
 
+  it('gives the records of a request its trace, and those of other requests none', async () => {
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+    const traced = { traceparent, tracestate: 'vendor=opaque' };
+    assert.equal((await post(eventNamed('traced'), traced)).status, 201);
+    assert.equal((await post(eventNamed('untraced'))).status, 201);
+    assert.equal((await post(eventNamed('mistraced'), { traceparent: '00-canary' })).status, 201);
+    const batch = await fetch(`${server.address}/v1/events/batch`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', traceparent },
+      body: JSON.stringify([eventNamed('traced-1'), eventNamed('traced-2')]),
+    });
+    assert.equal(batch.status, 200);
+    const records = await readTopic(kafka.brokers, 'events');
+    const headersOf = (id: string) => records.find(({ key }) => key === id)?.headers;
+    assert.deepEqual(headersOf('traced'), traced);
+    assert.deepEqual(headersOf('untraced'), {});
+    assert.deepEqual(headersOf('mistraced'), {});
+    for (const id of ['traced-1', 'traced-2']) assert.deepEqual(headersOf(id), { traceparent });
+  });
+
   it('keeps the order of one source, and puts it where the Java client would', async () => {
     const answers = [];
     for (let index = 0; index < 50; index += 1) {
@@ -304,6 +324,8 @@ describe('the service on a real Kafka and a real Redis', () => {
     return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
   }
 });
+
+const eventNamed = (id: string) => ({ id, type: 't', source_type: 'user', source_id: id });
 
 interface Answer {
   readonly id: string;

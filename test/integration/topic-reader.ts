@@ -17,6 +17,7 @@ export interface StoredRecord {
   readonly key: string;
   readonly value: string;
   readonly timestamp: number;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 export function quietKafka(brokers: string): Kafka {
@@ -50,6 +51,9 @@ export async function readTopic(brokers: string, topic: string): Promise<StoredR
         key: message.key?.toString() ?? '',
         value: message.value?.toString() ?? '',
         timestamp: Number(message.timestamp),
+        headers: Object.fromEntries(
+          Object.entries(message.headers ?? {}).map(([name, value]) => [name, String(value)]),
+        ),
       });
       if (offset + 1 >= (missing.get(partition) ?? 0)) missing.delete(partition);
       if (missing.size === 0) resolve();

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -70,6 +70,13 @@ describe('npm run keys', () => {
     const said: string[] = [];
     runKeys(['list', '--file', file], (line) => said.push(line), new Date('2027-01-01'));
     assert.match(said[1] ?? '', / EXPIRED 2026-12-25T12:00:00.000Z$/);
+  });
+
+  it('keeps who may read the file', () => {
+    keys('make', '--client', 'one', '--scope', 'events:write');
+    chmodSync(file, 0o640);
+    keys('make', '--client', 'two', '--scope', 'events:write');
+    assert.equal(statSync(file).mode & 0o777, 0o640);
   });
 
   it('revokes one key and leaves the others', () => {

@@ -1,0 +1,63 @@
+import type { Logger } from 'pino';
+import { type Authentication, openAuthentication } from '../authentication.ts';
+import type { Config } from '../config.ts';
+import type { Metrics } from '../metrics.ts';
+import { openTlsFiles, type TlsFiles, type TlsMaterial } from '../tls-files.ts';
+
+/** What the service shows, what it trusts, and how it finds out who its clients are: all that may change while it runs. */
+export interface Credentials {
+  /** `undefined`: everybody may send. */
+  readonly authentication: Authentication | undefined;
+  /** Of the API's port; `undefined`: no TLS. */
+  readonly http: TlsFiles | undefined;
+  readonly kafka: TlsFiles | undefined;
+  /** Used with `rediss://` addresses. */
+  readonly redis: TlsFiles;
+  close(): void;
+}
+
+/**
+ * Opens everything that the settings lead to.
+ * @throws ConfigError when something cannot be used; nothing is left open then
+ */
+export function openCredentials(
+  config: Config,
+  options: {
+    readonly log: Logger;
+    readonly metrics: Pick<Metrics, 'credentialsCurrent' | 'certificateExpires' | 'ready'>;
+    /** New connections to the API's port should be shown this. */
+    readonly onHttpChange: (material: TlsMaterial) => void;
+  },
+): Credentials {
+  const { log, metrics, onHttpChange } = options;
+  const opened: { close(): void }[] = [];
+  const close = () => {
+    for (const part of opened) part.close();
+  };
+  const keep = <Part extends { close(): void } | undefined>(part: Part): Part => {
+    if (part !== undefined) opened.push(part);
+    return part;
+  };
+  const files = (setting: 'TLS' | 'KAFKA_SSL' | 'REDIS_TLS', onChange?: (material: TlsMaterial) => void) =>
+    keep(openTlsFiles(setting, pathsOf(config, setting), { log, metrics, ...(onChange && { onChange }) }));
+  try {
+    return {
+      http: config.TLS_CERT_FILE === undefined ? undefined : files('TLS', onHttpChange),
+      kafka: config.KAFKA_SSL ? files('KAFKA_SSL') : undefined,
+      redis: files('REDIS_TLS'),
+      authentication: keep(openAuthentication(config, log.child({ part: 'authentication' }), metrics)),
+      close,
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+function pathsOf(config: Config, setting: 'TLS' | 'KAFKA_SSL' | 'REDIS_TLS') {
+  return {
+    ca: setting === 'TLS' ? config.TLS_CLIENT_CA_FILE : config[`${setting}_CA_FILE`],
+    cert: config[`${setting}_CERT_FILE`],
+    key: config[`${setting}_KEY_FILE`],
+  };
+}

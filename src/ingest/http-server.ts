@@ -29,7 +29,7 @@ import { SocketErrors } from './socket-errors.ts';
 /** Receiving is limited apart from publishing: a request may wait for Kafka longer than it may take to arrive. */
 export const HEADERS_TIMEOUT_MS = 5_000;
 export const RECEIVE_TIMEOUT_MS = 12_000;
-const CHECK_INTERVAL_MS = 500;
+const CHECK_INTERVAL_MS = 100;
 /** Longer than load balancers keep an idle connection, so that it is never this side that closes first. */
 export const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 export const HEADERS_BYTES_MAX = 16 * 1024;

@@ -8,6 +8,7 @@ import { mb, mean } from './phase.ts';
 import { redisKill, redisReplica, redisStop } from './redis-faults.ts';
 import type { ServiceScenario, ServiceStage } from './scenario.ts';
 import { serviceKill, serviceTerm } from './service-ends.ts';
+import { slowConnections } from './slow-connections.ts';
 import { twoReplicas } from './two-replicas.ts';
 
 /** Faults of the service itself and of what it depends on, as its users see them: over HTTP. */
@@ -104,6 +105,7 @@ export const serviceScenarios: readonly ServiceScenario[] = [
   kafkaThrottled,
   soak,
   serviceLeaderKill,
+  slowConnections,
   twoReplicas,
   clockMoved,
   diskFull,

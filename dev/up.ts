@@ -104,6 +104,8 @@ function addressOf(name: StackPart['name']): string | undefined {
 
 function printAddresses(url: string, kafka: string, redis: string | undefined): void {
   const topic = env.KAFKA_TOPIC || 'events';
+  const isOpen = !env.AUTH_MODE || env.AUTH_MODE === 'none';
+  const credentials = isOpen ? '' : ' -H "authorization: Bearer $CREDENTIAL"';
   const lines = [
     '',
     `  Service   ${url}`,
@@ -113,7 +115,7 @@ function printAddresses(url: string, kafka: string, redis: string | undefined): 
     '',
     'Send an event:',
     '',
-    `  curl -i ${url}/v1/events -H 'content-type: application/json' -d '{"type":"push","source_type":"user","source_id":"octocat","data":{"hello":"world"}}'`,
+    `  curl -i ${url}/v1/events${credentials} -H 'content-type: application/json' -d '{"type":"push","source_type":"user","source_id":"octocat","data":{"hello":"world"}}'`,
     '',
     `See it arrive, with kcat${redis ? ' and redis-cli' : ''}:`,
     '',

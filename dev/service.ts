@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import http from 'node:http';
+import https from 'node:https';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { finished } from 'node:stream/promises';
@@ -26,7 +29,10 @@ export interface Service {
 export async function startService(env: NodeJS.ProcessEnv): Promise<Service> {
   const host = reachableHost(env.HOST);
   const port = env.PORT || '8080';
-  const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const named = host.includes(':') ? `[${host}]` : host;
+  const url = `${env.TLS_CERT_FILE ? 'https' : 'http'}://${named}:${port}`;
+  // The management port is HTTP, and asks nobody for a certificate.
+  const askedUrl = env.MANAGEMENT_PORT ? `http://${named}:${env.MANAGEMENT_PORT}` : url;
   // Whoever answers there now could be taken for the service, in the moment before it finds its port in use.
   const portNumber = Number(port);
   const isTaken = portNumber > 0 && portNumber < 65_536 && (await somebodyAnswers(portNumber, host));
@@ -43,7 +49,11 @@ export async function startService(env: NodeJS.ProcessEnv): Promise<Service> {
     exit: Promise.all([child.exit, printed]).then(([exit]) => describeExit(exit)),
     untilReady: async (progress) => {
       const stopReporting = reportElapsed(progress, 'waiting for the service to be ready');
-      const outcome = await pollUntil(async () => !isTaken && (await isReady(url)), child, READY_TIMEOUT_MS);
+      const outcome = await pollUntil(
+        async () => !isTaken && (await isReady(askedUrl)),
+        child,
+        READY_TIMEOUT_MS,
+      );
       stopReporting();
       return outcome;
     },
@@ -80,10 +90,15 @@ async function printOutput({ stdout, stderr }: Child): Promise<void> {
   await complained;
 }
 
+/** It is our own child on this machine, so that whose certificate it shows does not matter. */
 async function isReady(url: string): Promise<boolean> {
+  const { get } = url.startsWith('https:') ? https : http;
+  const asked = get(`${url}/readyz`, { rejectUnauthorized: false, timeout: 1_000, agent: false });
+  asked.on('timeout', () => asked.destroy());
   try {
-    const { ok } = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(1000) });
-    return ok;
+    const [answer] = (await once(asked, 'response')) as [http.IncomingMessage];
+    answer.resume();
+    return answer.statusCode === 200;
   } catch {
     // It does not listen yet.
     return false;

@@ -3,7 +3,6 @@ import type { AddressInfo } from 'node:net';
 import { after, afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
-import { pino } from 'pino';
 import type { Verdict } from '../../src/authentication.ts';
 import { Client } from '../../src/client.ts';
 import { nameOf } from '../../src/ingest/admission.ts';
@@ -11,7 +10,7 @@ import { type AppOptions, buildApp } from '../../src/ingest/app.ts';
 import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
 import { systemClock } from '../../src/ingest/clock.ts';
 import { RateLimiter } from '../../src/ingest/rate-limits.ts';
-import { Metrics } from '../../src/metrics.ts';
+import { appOptions } from '../fakes/app-options.ts';
 import { RawClient } from '../raw-client.ts';
 
 const MiB = 1024 * 1024;
@@ -29,30 +28,15 @@ beforeEach(() => {
   budget = new BufferBudget({ bytesMax: 64 * MiB, eventsMax: 1_000 });
   published = [];
   verdict = (authorization) => (authorization === undefined ? 'missing' : WRITER);
-  options = {
+  options = appOptions({
     publish({ events, hold, settled }) {
       published.push(...events.map(({ id }) => id));
       hold.close();
       settled(events.map((_, offset) => ({ status: 'stored', partition: 0, offset })));
     },
     authentication: { clientOf: (authorization) => verdict(authorization) },
-    tls: undefined,
-    rateLimiter: undefined,
-    retryAfterSeconds: () => 7,
     budget,
-    metrics: new Metrics(),
-    log: pino({ enabled: false }),
-    limits: {
-      bodyBytesMax: MiB,
-      batchEventsMax: 1_000,
-      eventBytesMax: () => 900_000,
-      publishTimeoutMs: 15_000,
-      connectionsMax: 1_000,
-    },
-    readiness: () => ({ kafka: 'available', redis: 'up' }),
-    isLeaving: () => false,
-    hasManagementPort: false,
-  };
+  });
 });
 afterEach(() => {
   for (const limiter of limiters.splice(0)) limiter.close();

@@ -3,7 +3,6 @@ import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
-import { pino } from 'pino';
 import type { Verdict } from '../../src/authentication.ts';
 import { Client } from '../../src/client.ts';
 import { type ErrorCode, errors } from '../../src/errors.ts';
@@ -11,7 +10,7 @@ import { type AppOptions, buildApp } from '../../src/ingest/app.ts';
 import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
 import type { PublishRequest } from '../../src/ingest/dual-publisher.ts';
 import type { Outcome } from '../../src/ingest/outcome.ts';
-import { Metrics } from '../../src/metrics.ts';
+import { appOptions } from '../fakes/app-options.ts';
 import { RawClient } from '../raw-client.ts';
 import { assertPromised, codesOf, operations } from '../specification.ts';
 
@@ -55,32 +54,25 @@ const pending: PublishRequest[] = [];
 const seen = new Map<string, Set<string>>([...operations.keys()].map((name) => [name, new Set()]));
 
 async function serve(changes: Partial<AppOptions> = {}, connectionsMax = 1_000): Promise<number> {
-  const app = await buildApp({
-    publish(request) {
-      const { id = '' } = request.events[0] ?? {};
-      if (id === BUG) throw new Error('SECRET of the publisher');
-      if (id === PENDING) pending.push(request);
-      else settle(request, outcomes[id] ?? STORED);
-    },
-    retryAfterSeconds: () => 7,
-    authentication: undefined,
-    tls: undefined,
-    rateLimiter: undefined,
-    budget: new BufferBudget({ bytesMax: 1024 * 1024, eventsMax: 100 }),
-    metrics: new Metrics(),
-    log: pino({ enabled: false }),
-    limits: {
-      bodyBytesMax: 3_000,
-      batchEventsMax: 3,
-      eventBytesMax: () => 500,
-      publishTimeoutMs: 15_000,
-      connectionsMax,
-    },
-    readiness: () => ({ kafka: 'available', redis: 'up' }),
-    isLeaving: () => false,
-    hasManagementPort: false,
-    ...changes,
-  });
+  const app = await buildApp(
+    appOptions({
+      publish(request) {
+        const { id = '' } = request.events[0] ?? {};
+        if (id === BUG) throw new Error('SECRET of the publisher');
+        if (id === PENDING) pending.push(request);
+        else settle(request, outcomes[id] ?? STORED);
+      },
+      budget: new BufferBudget({ bytesMax: 1024 * 1024, eventsMax: 100 }),
+      limits: {
+        bodyBytesMax: 3_000,
+        batchEventsMax: 3,
+        eventBytesMax: () => 500,
+        publishTimeoutMs: 15_000,
+        connectionsMax,
+      },
+      ...changes,
+    }),
+  );
   opened.push(app);
   await app.listen({ host: '127.0.0.1', port: 0 });
   return (app.server.address() as AddressInfo).port;

@@ -12,6 +12,7 @@ import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
 import type { PublishRequest } from '../../src/ingest/dual-publisher.ts';
 import type { Outcome } from '../../src/ingest/outcome.ts';
 import { Metrics } from '../../src/metrics.ts';
+import { appOptions } from '../fakes/app-options.ts';
 import { RawClient } from '../raw-client.ts';
 
 const EVENT = '{"id":"e1","type":"t","source_type":"user","source_id":"octocat"}';
@@ -35,36 +36,22 @@ beforeEach(async () => {
   logged = [];
   published = [];
   outcome = STORED;
-  options = {
+  options = appOptions({
     publish(request) {
       if (outcome === 'throw') throw new Error('SECRET of the publisher');
       published.push(request);
       if (outcome !== 'pending') settle(request, outcome);
     },
-    retryAfterSeconds: () => 7,
-    authentication: undefined,
-    tls: undefined,
-    rateLimiter: undefined,
     budget,
     metrics,
     log: pino({ level: 'debug' }, { write: (line) => void logged.push(JSON.parse(line)) }),
-    limits: {
-      bodyBytesMax: MiB,
-      batchEventsMax: 1_000,
-      eventBytesMax: () => 900_000,
-      publishTimeoutMs: 15_000,
-      connectionsMax: 1_000,
-    },
-    readiness: () => ({ kafka: 'available', redis: 'up' }),
-    isLeaving: () => false,
-    hasManagementPort: false,
-  };
+  });
   app = await open(options);
 });
 after(() => Promise.all(opened.map((instance) => instance.close())));
 
-async function open(appOptions: AppOptions): Promise<FastifyInstance> {
-  const instance = await buildApp(appOptions);
+async function open(given: AppOptions): Promise<FastifyInstance> {
+  const instance = await buildApp(given);
   opened.push(instance);
   return instance;
 }

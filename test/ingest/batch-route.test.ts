@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, it } from 'node:test';
 import type { FastifyInstance } from 'fastify';
-import { pino } from 'pino';
 import { buildApp } from '../../src/ingest/app.ts';
 import { readBatch } from '../../src/ingest/batch-reader.ts';
 import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
 import type { PublishableEvent, PublishRequest } from '../../src/ingest/dual-publisher.ts';
 import type { Outcome } from '../../src/ingest/outcome.ts';
 import { Metrics } from '../../src/metrics.ts';
+import { appOptions } from '../fakes/app-options.ts';
 
 const BATCH_EVENTS_MAX = 20;
 const JSON_TYPE = 'application/json';
@@ -37,30 +37,24 @@ beforeEach(async () => {
   metrics = new Metrics();
   published = [];
   outcomeOf = () => STORED();
-  app = await buildApp({
-    publish(request) {
-      published.push(request);
-      request.hold.close();
-      request.settled(request.events.map(outcomeOf));
-    },
-    retryAfterSeconds: () => 7,
-    authentication: undefined,
-    tls: undefined,
-    rateLimiter: undefined,
-    budget,
-    metrics,
-    log: pino({ level: 'silent' }),
-    limits: {
-      bodyBytesMax: 100_000,
-      batchEventsMax: BATCH_EVENTS_MAX,
-      eventBytesMax: () => 2_000,
-      publishTimeoutMs: 15_000,
-      connectionsMax: 1_000,
-    },
-    readiness: () => ({ kafka: 'available', redis: 'up' }),
-    isLeaving: () => false,
-    hasManagementPort: false,
-  });
+  app = await buildApp(
+    appOptions({
+      publish(request) {
+        published.push(request);
+        request.hold.close();
+        request.settled(request.events.map(outcomeOf));
+      },
+      budget,
+      metrics,
+      limits: {
+        bodyBytesMax: 100_000,
+        batchEventsMax: BATCH_EVENTS_MAX,
+        eventBytesMax: () => 2_000,
+        publishTimeoutMs: 15_000,
+        connectionsMax: 1_000,
+      },
+    }),
+  );
   opened.push(app);
 });
 after(() => Promise.all(opened.map((instance) => instance.close())));

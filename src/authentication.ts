@@ -41,11 +41,7 @@ function byApiKey(path: string, log: Logger, metrics: Pick<Metrics, 'credentials
   const keys = openKeys(path, log, (isCurrent) => metrics.credentialsCurrent('AUTH_KEYS', isCurrent));
   if (keys.value.size === 0) log.warn('the file of API keys has none: nobody may send anything');
   return {
-    clientOf: (authorization) => {
-      const credential = bearerOf(authorization);
-      if (credential === undefined) return authorization === undefined ? 'missing' : 'invalid';
-      return keys.value.clientOf(credential, Date.now()) ?? 'invalid';
-    },
+    clientOf: byBearer((credential) => keys.value.clientOf(credential, Date.now()) ?? 'invalid'),
     state: 'ready',
     close: () => keys.close(),
   };
@@ -88,21 +84,19 @@ function byJwt(
     scopeClaim: config.AUTH_JWT_SCOPE_CLAIM,
     onKeys: (reason) => {
       metrics.credentialsCurrent('AUTH_JWT_JWKS', reason === undefined);
-      if (reason === undefined) metrics.ready('authentication', true);
-      if (reason === undefined) log.info("the issuer's keys are known");
-      else
+      if (reason === undefined) {
+        metrics.ready('authentication', true);
+        log.info("the issuer's keys are known");
+      } else {
         log.error(
           { reason },
           "the issuer's keys cannot be fetched; those fetched before, if any, still hold",
         );
+      }
     },
   });
   return {
-    clientOf: (authorization) => {
-      const token = bearerOf(authorization);
-      if (token === undefined) return authorization === undefined ? 'missing' : 'invalid';
-      return verifier.trusted(token) ?? verifier.clientOf(token);
-    },
+    clientOf: byBearer((token) => verifier.trusted(token) ?? verifier.clientOf(token)),
     get state() {
       return verifier.isUsable ? 'ready' : 'unavailable';
     },
@@ -112,6 +106,11 @@ function byJwt(
 
 const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i;
 
-function bearerOf(authorization: string | undefined): string | undefined {
-  return authorization === undefined ? undefined : BEARER.exec(authorization)?.[1];
+/** Finds out by what follows the scheme in the header, whatever it is. */
+function byBearer(verdictOn: (credential: string) => Verdict | Promise<Verdict>): Authentication['clientOf'] {
+  return (authorization) => {
+    if (authorization === undefined) return 'missing';
+    const credential = BEARER.exec(authorization)?.[1];
+    return credential === undefined ? 'invalid' : verdictOn(credential);
+  };
 }

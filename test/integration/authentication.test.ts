@@ -72,6 +72,10 @@ describe('who may send', () => {
     });
     const text = await answer.text();
     said.push(text, JSON.stringify([...answer.headers]));
+    if (answer.status === 401) {
+      const challenge = answer.headers.get('www-authenticate') ?? '';
+      assert.equal(challenge.includes('error='), credential !== undefined, challenge);
+    }
     return { status: answer.status, code: (JSON.parse(text) as { code?: string }).code };
   }
 

@@ -146,18 +146,15 @@ export class DualPublisher {
 
   /**
    * The bytes that the lane keeps alive on behalf of one more event of the latest request; `undefined`: there is no
-   * room. Once a lane had none, the request's later events get none in it (their order).
+   * room. Nothing is given back while the events of a request are accepted, so once a lane had none, the later ones get
+   * none in it either (their order).
    */
   #takeRoom(lane: Lane, hold: Hold): number | undefined {
-    if (lane.refusedTo === this.#requests) return undefined;
     const heldBytes = lane.joinedBy === this.#requests ? EVENT_BYTES : hold.bytes + EVENT_BYTES;
     // One stuck partition may not hold everything.
     const { bytesMax } = this.#options.budget.limits;
     const laneBytesMax = this.#lanes.partitionCount > 1 ? bytesMax / 2 : bytesMax;
-    if (lane.heldBytes + heldBytes > laneBytesMax || !hold.takeEvent()) {
-      lane.refusedTo = this.#requests;
-      return undefined;
-    }
+    if (lane.heldBytes + heldBytes > laneBytesMax || !hold.takeEvent()) return undefined;
     lane.joinedBy = this.#requests;
     return heldBytes;
   }

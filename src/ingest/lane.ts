@@ -46,9 +46,8 @@ export class Lane {
   #heldBytes = 0;
   /** No deadline here is earlier, so most looks at the clock need not look at the entries. */
   #earliestDeadline = Number.POSITIVE_INFINITY;
-  /** The number of the latest request that has an entry here, and of the latest that found no room. */
+  /** The number of the latest request that has an entry here. */
   joinedBy = 0;
-  refusedTo = 0;
   /** Consecutive attempts without success. */
   failures = 0;
   /** Not before this may the lane be sent. */

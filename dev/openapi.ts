@@ -10,6 +10,7 @@ export async function openapiYaml(): Promise<string> {
     publish: () => {},
     authentication: undefined,
     tls: undefined,
+    tracing: undefined,
     rateLimiter: undefined,
     budget: new BufferBudget({ bytesMax: 0, eventsMax: 0 }),
     metrics: new Metrics(),

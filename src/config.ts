@@ -9,7 +9,7 @@ import { Check, Errors } from 'typebox/value';
 
 const MiB = 1024 * 1024;
 const BUFFER_BYTES_PER_CONNECTION = 10 * 1024;
-const BUFFER_BYTES_PER_TLS_CONNECTION = 70 * 1024;
+const BUFFER_BYTES_PER_TLS_CONNECTION = 100 * 1024;
 /** So few connections are allowed with any buffer. */
 const CONNECTIONS_FEW = 500;
 /** Signatures that need no secret of ours. With one that does (HS256), whoever knows a public key could sign. */
@@ -28,6 +28,9 @@ const JWT_ALGORITHMS = [
 const JWT_ALGORITHM_LIST = `(${JWT_ALGORITHMS.join('|')})`;
 /** Over TLS, or on this machine: what comes from there is trusted. */
 const SAFE_URL_PATTERN = '^(https://|http://(localhost|127\\.0\\.0\\.1|\\[::1\\])[:/])[^\\s@]+$';
+/** `name=value`, the value percent-encoded ASCII. */
+const HEADER_PATTERN = '[^=,\\s]+=([ !-$&-+--~]|%[0-7][0-9A-Fa-f])*';
+const URL_PATTERN = '^https?://[^\\s@]+$';
 const portRange = { minimum: 1, maximum: 65535 };
 const durationMs = { minimum: 0, maximum: 600_000 };
 
@@ -341,7 +344,7 @@ export const ConfigSchema = Type.Object({
     maximum: 1_000_000,
     default: 6_000,
     description:
-      'Connections that may be open on PORT; beyond them the answer is 503, or with TLS they are closed. If not set, at most one for each 10 KiB of BUFFER_MAX_BYTES, with TLS for each 70 KiB. MANAGEMENT_PORT keeps probes apart from them.',
+      'Connections that may be open on PORT; beyond them the answer is 503, or with TLS they are closed. If not set, at most one for each 10 KiB of BUFFER_MAX_BYTES, with TLS for each 100 KiB. MANAGEMENT_PORT keeps probes apart from them.',
   }),
   PUBLISH_TIMEOUT_MS: Type.Integer({
     minimum: 100,
@@ -378,6 +381,70 @@ export const ConfigSchema = Type.Object({
     default: 20_000,
     description:
       'How long to settle what was accepted, after that delay. More than PUBLISH_TIMEOUT_MS + 2000.',
+  }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(
+    Type.String({
+      pattern: URL_PATTERN,
+      examples: ['http://127.0.0.1:4318'],
+      description:
+        'OpenTelemetry collector (OTLP over HTTP, protobuf) that spans are sent to. Not set: there are none, and traces are only passed on.',
+    }),
+  ),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: Type.Optional(
+    Type.String({
+      pattern: URL_PATTERN,
+      examples: ['http://127.0.0.1:4318/v1/traces'],
+      description: 'The same as a whole address, where it is not the endpoint with /v1/traces behind it.',
+    }),
+  ),
+  OTEL_EXPORTER_OTLP_PROTOCOL: Type.Enum(['http/protobuf'], {
+    default: 'http/protobuf',
+    description: 'How spans are sent.',
+  }),
+  OTEL_EXPORTER_OTLP_HEADERS: Type.Optional(
+    Type.String({
+      pattern: `^${HEADER_PATTERN}(,${HEADER_PATTERN})*$`,
+      secret: true,
+      examples: ['authorization=Bearer%20…'],
+      description: 'Headers for the collector, name=value, percent-encoded, separated by commas.',
+    }),
+  ),
+  OTEL_TRACES_EXPORTER: Type.Enum(['otlp', 'none'], {
+    default: 'otlp',
+    description: '`none`: no spans, whatever the endpoint.',
+  }),
+  OTEL_SDK_DISABLED: Type.Boolean({ default: false, description: '`true`: the same.' }),
+  OTEL_SERVICE_NAME: Type.String({
+    minLength: 1,
+    default: 'dual-stream',
+    description: 'Name of this service in its spans. OTEL_RESOURCE_ATTRIBUTES may add to it.',
+  }),
+  OTEL_TRACES_SAMPLER: Type.Enum(
+    [
+      'always_on',
+      'always_off',
+      'traceidratio',
+      'parentbased_always_on',
+      'parentbased_always_off',
+      'parentbased_traceidratio',
+    ],
+    {
+      default: 'parentbased_always_on',
+      description:
+        'Which requests have spans. With `parentbased_…` a client decides who sends a `traceparent`; without, this service does.',
+    },
+  ),
+  OTEL_TRACES_SAMPLER_ARG: Type.Number({
+    minimum: 0,
+    maximum: 1,
+    default: 1,
+    description: 'With a sampler of `traceidratio`: the part of the traces that is kept.',
+  }),
+  OTEL_BSP_SCHEDULE_DELAY: Type.Integer({
+    minimum: 10,
+    maximum: 60_000,
+    default: 5_000,
+    description: 'Spans are sent when 512 are there, or after so many milliseconds.',
   }),
 });
 
@@ -433,6 +500,12 @@ export function mustBeGiven(name: string, values: Readonly<Record<string, unknow
   return Object.entries(requiredWith).some(([other, choices]) => choices.includes(String(values[other])));
 }
 
+/** Whether spans are made. */
+export function isTracing(config: Config): boolean {
+  const endpoint = config.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? config.OTEL_EXPORTER_OTLP_ENDPOINT;
+  return endpoint !== undefined && config.OTEL_TRACES_EXPORTER === 'otlp' && !config.OTEL_SDK_DISABLED;
+}
+
 /** The brokers of KAFKA_BROKERS. */
 export function brokerAddresses(brokers: string): { host: string; port: number }[] {
   return brokers.split(',').map((broker) => {
@@ -480,8 +553,8 @@ function bodyBytesAllowed(bufferBytesMax: number): number {
 }
 
 /**
- * An open connection keeps about 9 KB resident, or 67 KB with TLS. They are not counted in the buffer, but share the memory that promise
- * P3 allows beside it: two bytes for each of its bytes and 48 MB.
+ * An open connection keeps about 9 KB resident, or with TLS 67 KB and, after a large body, 135 KB. They are not counted
+ * in the buffer, but share the memory that promise P3 allows beside it: two bytes for each of its bytes and 48 MB.
  */
 function connectionsAllowed({ BUFFER_MAX_BYTES, TLS_CERT_FILE }: Config): number {
   const bytesEach =
@@ -506,7 +579,7 @@ function relationProblems(config: Config): string[] {
   }
   if (config.CONNECTIONS_MAX > connectionsAllowed(config)) {
     problems.push(
-      'CONNECTIONS_MAX must not be more than one for each 10 KiB of BUFFER_MAX_BYTES, with TLS for each 70 KiB (500 are always allowed), or memory passes its bound',
+      'CONNECTIONS_MAX must not be more than one for each 10 KiB of BUFFER_MAX_BYTES, with TLS for each 100 KiB (500 are always allowed), or memory passes its bound',
     );
   }
   if (config.REDIS_MODE === 'standalone' && config.REDIS_URL?.includes(',')) {
@@ -515,7 +588,12 @@ function relationProblems(config: Config): string[] {
   if (config.REDIS_SHARDED_PUBSUB && config.REDIS_MODE !== 'cluster') {
     problems.push('REDIS_SHARDED_PUBSUB needs REDIS_MODE cluster');
   }
-  for (const name of ['AUTH_JWT_JWKS_URL', 'KAFKA_SASL_OAUTH_TOKEN_URL'] as const) {
+  for (const name of [
+    'AUTH_JWT_JWKS_URL',
+    'KAFKA_SASL_OAUTH_TOKEN_URL',
+    'OTEL_EXPORTER_OTLP_ENDPOINT',
+    'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
+  ] as const) {
     const url = config[name];
     if (url !== undefined && !URL.canParse(url)) problems.push(`${name} is no URL`);
   }
@@ -558,6 +636,7 @@ function textOf(
 /** A number or a boolean is written exactly as JSON would; anything else stays text, and the schema refuses it. */
 function parse(schema: TSchema, text: string): unknown {
   if (Type.IsInteger(schema)) return /^-?\d{1,15}$/.test(text) ? Number(text) : text;
+  if (Type.IsNumber(schema)) return /^\d{1,9}(\.\d{1,9})?$/.test(text) ? Number(text) : text;
   if (Type.IsBoolean(schema)) return text === 'true' ? true : text === 'false' ? false : text;
   return text;
 }

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { brokerAddresses, ConfigError, readConfig, unknownSettings } from '../src/config.ts';
+import { brokerAddresses, ConfigError, isTracing, readConfig, unknownSettings } from '../src/config.ts';
 
 const enough = { AUTH_MODE: 'none', KAFKA_BROKERS: '127.0.0.1:9092', REDIS_URL: 'redis://127.0.0.1:6379' };
 const NO_LIMIT = 0;
@@ -116,7 +116,7 @@ describe('configuration', () => {
     assert.match(problemsOf({ ...enough, REDIS_URL: 'redis://a,redis://b' }).join(), /must be one address/);
     assert.match(problemsOf({ ...enough, MANAGEMENT_PORT: '8080' }).join(), /must differ from PORT/);
     const tls = { TLS_CERT_FILE: 'x', TLS_KEY_FILE: 'x' };
-    assert.equal(readConfig({ ...enough, ...tls }, NO_LIMIT).CONNECTIONS_MAX, 936, 'TLS takes more memory');
+    assert.equal(readConfig({ ...enough, ...tls }, NO_LIMIT).CONNECTIONS_MAX, 655, 'TLS takes more memory');
     assert.match(
       problemsOf({ ...enough, ...tls, CONNECTIONS_MAX: '1000' }).join(),
       /^CONNECTIONS_MAX must not/,
@@ -148,6 +148,34 @@ describe('configuration', () => {
     const large = { ...enough, BUFFER_MAX_BYTES: String(256 * MiB) };
     assert.equal(readConfig(large, NO_LIMIT).CONNECTIONS_MAX, 6_000);
     assert.equal(readConfig({ ...large, CONNECTIONS_MAX: '20000' }, NO_LIMIT).CONNECTIONS_MAX, 20_000);
+  });
+
+  it('makes spans where there is a collector, unless it is told not to', () => {
+    const isOn = (settings: NodeJS.ProcessEnv) => isTracing(readConfig({ ...enough, ...settings }, NO_LIMIT));
+    const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' };
+    assert.equal(isOn({}), false);
+    assert.equal(isOn(endpoint), true);
+    assert.equal(isOn({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'https://collector/traces' }), true);
+    assert.equal(isOn({ ...endpoint, OTEL_TRACES_EXPORTER: 'none' }), false);
+    assert.equal(isOn({ ...endpoint, OTEL_SDK_DISABLED: 'true' }), false);
+    const { OTEL_TRACES_SAMPLER_ARG } = readConfig({ ...enough, OTEL_TRACES_SAMPLER_ARG: '0.01' }, NO_LIMIT);
+    assert.equal(OTEL_TRACES_SAMPLER_ARG, 0.01);
+    for (const [name, value] of [
+      ['OTEL_TRACES_SAMPLER_ARG', '1.5'],
+      ['OTEL_TRACES_SAMPLER_ARG', '1e-2'],
+      ['OTEL_TRACES_SAMPLER', 'jaeger_remote'],
+      ['OTEL_EXPORTER_OTLP_PROTOCOL', 'grpc'],
+      ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4318'],
+      ['OTEL_EXPORTER_OTLP_ENDPOINT', 'http://user:canary@collector:4318'],
+      ['OTEL_EXPORTER_OTLP_HEADERS', 'canary'],
+      ['OTEL_EXPORTER_OTLP_HEADERS', 'a=canary%ff'],
+    ] as const) {
+      const problems = problemsOf({ ...enough, [name]: value });
+      assert.deepEqual([problems.length, problems[0]?.startsWith(`${name} `)], [1, true], `${name}=${value}`);
+      assert.ok(!problems[0]?.includes('canary'));
+    }
+    const basic = 'authorization=Basic%20dXNlcjpwYXNz==,x=a=b';
+    assert.equal(problemsOf({ ...enough, OTEL_EXPORTER_OTLP_HEADERS: basic }).length, 0);
   });
 
   it('reads a secret from a file, but not from two places', () => {

@@ -35,6 +35,12 @@ function watch(): WatchedFiles<number> {
   return file;
 }
 
+/** At once, as whoever writes such a file should: a look in the middle of writing would find it broken. */
+function write(text: string): void {
+  writeFileSync(`${path}.new`, text);
+  renameSync(`${path}.new`, path);
+}
+
 async function untilSaid(...lines: string[]): Promise<void> {
   const giveUpAt = performance.now() + 3_000;
   while (said.length < lines.length && performance.now() < giveUpAt) await delay(5);
@@ -44,26 +50,26 @@ async function untilSaid(...lines: string[]): Promise<void> {
 
 describe('watched files', () => {
   it('is read again when it changes', async () => {
-    writeFileSync(path, '1');
+    write('1');
     const watched = watch();
     assert.equal(watched.value, 1);
-    writeFileSync(path, '2');
+    write('2');
     await untilSaid('is 2');
     assert.equal(watched.value, 2);
   });
 
   it('keeps its last good content, and says once what is wrong, and that it is over', async () => {
-    writeFileSync(path, '1');
+    write('1');
     const watched = watch();
-    writeFileSync(path, 'one');
+    write('one');
     await untilSaid('no number');
     assert.equal(watched.value, 1);
-    writeFileSync(path, '1');
+    write('1');
     await untilSaid('no number', 'is 1');
     rmSync(path);
     await untilSaid('no number', 'is 1', 'it cannot be read (ENOENT)');
     assert.equal(watched.value, 1);
-    writeFileSync(path, '1');
+    write('1');
     await untilSaid('no number', 'is 1', 'it cannot be read (ENOENT)', 'is 1');
   });
 
@@ -83,7 +89,7 @@ describe('watched files', () => {
 
   it('has to be good to begin with', () => {
     assert.throws(watch, /ENOENT/);
-    writeFileSync(path, 'one');
+    write('one');
     assert.throws(watch, /no number/);
   });
 });

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { EventInput } from '../event.ts';
 import type { Metrics } from '../metrics.ts';
 import type { TlsMaterial } from '../tls-files.ts';
+import type { Tracing } from '../tracing.ts';
 import { type AdmissionOptions, admission, nameOf } from './admission.ts';
 import { batchRoute } from './batch-route.ts';
 import { BatchAnswer } from './batch-schema.ts';
@@ -15,6 +16,7 @@ import { httpServer } from './http-server.ts';
 import { managementRoutes, type ProbeOptions, probeRoutes, problemPages } from './probe-routes.ts';
 import { ProblemDocument } from './problem.ts';
 import { specification } from './specification.ts';
+import { requestSpans } from './trace-context.ts';
 
 /** All that HTTP needs from the rest: values and functions, no clients. */
 export interface AppOptions extends ProbeOptions, Pick<AdmissionOptions, 'authentication' | 'rateLimiter'> {
@@ -37,6 +39,8 @@ export interface AppOptions extends ProbeOptions, Pick<AdmissionOptions, 'authen
   readonly hasManagementPort: boolean;
   /** Of the API's port; the management port has none. */
   readonly tls: TlsMaterial | undefined;
+  /** `undefined`: nobody collects spans. */
+  readonly tracing: Tracing | undefined;
 }
 
 /** Enough for probes, scrapers and readers of the documents; they are not to wait behind the API's connections. */
@@ -62,6 +66,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
       rateLimiter?.received(nameOf(request), bytes);
     const http = { answerProblem, countAnswer, keepRequest, isClosing, countReceived };
     const routeOptions = { ...options, ...limits, ...http, decodeBody };
+    requestSpans(scope, options.tracing);
     admission(scope, routeOptions);
     eventsRoute(scope, routeOptions);
     batchRoute(scope, routeOptions);

@@ -2,6 +2,7 @@ import type { PublishableEvent } from './dual-publisher.ts';
 import { encodingOf, type ReadOptions, readElement, readEvent, startsWithMark } from './event-reader.ts';
 import { JsonElements, someSpaceEnd } from './json-scan.ts';
 import type { Problem } from './problem.ts';
+import type { RecordTrace } from './trace-context.ts';
 
 /** How the events of a batch are put together. */
 export type BatchFormat = 'json' | 'ndjson';
@@ -13,8 +14,8 @@ export interface BatchLimits {
 
 /** What holds for all events of a batch besides. */
 export interface BatchOptions extends BatchLimits {
-  /** Of their records; `undefined`: none. */
-  readonly headers?: Buffer | undefined;
+  /** That their records belong to; `undefined`: none. */
+  readonly trace?: RecordTrace | undefined;
 }
 
 /** How long batches may hold up everything else before others have their turn. */
@@ -37,11 +38,11 @@ const waiting: (() => void)[] = [];
 export async function readBatch(
   body: Buffer,
   format: BatchFormat,
-  { eventBytesMax, eventsMax, headers }: BatchOptions,
+  { eventBytesMax, eventsMax, trace }: BatchOptions,
 ): Promise<readonly (PublishableEvent | Problem)[] | Problem> {
   if (waiting.length > 0) await nextTurn();
   const encoding = encodingOf(body);
-  const options = { receivedAtMs: Date.now(), eventBytesMax, encoding, headers };
+  const options = { receivedAtMs: Date.now(), eventBytesMax, encoding, trace };
   if (format === 'json' && (encoding === undefined || startsWithMark(body, 0)))
     return { code: 'invalid-utf8' };
   const events = format === 'json' ? new ArrayEvents(body, options) : new LineEvents(body, options);

@@ -21,7 +21,7 @@ import {
   type ReceivedEvents,
   receiveEvents,
 } from './receive-events.ts';
-import { traceHeaders } from './trace-context.ts';
+import { recordTrace } from './trace-context.ts';
 
 export interface BatchRouteOptions extends EventsRouteOptions {
   readonly batchEventsMax: number;
@@ -61,11 +61,12 @@ export function batchRoute(scope: FastifyInstance, options: BatchRouteOptions): 
         return answerProblem(reply, problem);
       };
       try {
+        const sending = request.span?.send();
         const format = mediaType === 'application/json' ? 'json' : 'ndjson';
         const limits = {
           eventBytesMax: eventBytesMax(),
           eventsMax: batchEventsMax,
-          headers: traceHeaders(request.raw),
+          trace: recordTrace(request, sending),
         };
         const read = await readBatch(bytes, format, limits);
         if ('code' in read) return refuse(read);
@@ -92,6 +93,7 @@ export function batchRoute(scope: FastifyInstance, options: BatchRouteOptions): 
             publish({ events, hold, timeoutMs, settled });
             endTurn();
           });
+          sending?.settled(outcomes);
         }
         const results = resultsOf(items, outcomes);
         const status = isAborted ? 422 : batchStatus(results);

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
 import type { EventOutcome } from '../metrics.ts';
+import type { TraceContext } from '../tracing.ts';
 import { type BufferBudget, EVENT_BYTES, type Hold } from './buffer-budget.ts';
 import type { Clock } from './clock.ts';
 import type { Entry, Lane } from './lane.ts';
@@ -23,6 +24,8 @@ export interface PublishableEvent {
   readonly tail: Buffer;
   /** Of the record; see record-batch.ts. */
   readonly headers?: Buffer | undefined;
+  /** That its notification is a part of; `undefined`: nobody collects it. */
+  readonly span?: TraceContext | undefined;
 }
 
 export interface PublishRequest {

@@ -3,6 +3,7 @@ import { DATA_DEPTH_MAX, type EventInput, eventFaults, isEventId, isEventInput }
 import type { PublishableEvent } from './dual-publisher.ts';
 import { afterSpace, isSpace, type JsonScan, scanJson } from './json-scan.ts';
 import type { Problem } from './problem.ts';
+import type { RecordTrace } from './trace-context.ts';
 import { assignId } from './uuid-v7.ts';
 
 /** The event is an object around `data`. */
@@ -20,8 +21,8 @@ export interface ReadOptions {
   readonly eventBytesMax: number;
   /** Of all the bytes of the request; `undefined`: somewhere in them there is something else than UTF-8. */
   readonly encoding: TextEncoding | undefined;
-  /** Of their records; `undefined`: none. */
-  readonly headers?: Buffer | undefined;
+  /** That their records belong to; `undefined`: none. */
+  readonly trace?: RecordTrace | undefined;
 }
 
 /**
@@ -69,7 +70,7 @@ function readScanned(
   start: number,
   { end, members }: JsonScan,
   encoding: TextEncoding,
-  { receivedAtMs, eventBytesMax, headers }: ReadOptions,
+  { receivedAtMs, eventBytesMax, trace }: ReadOptions,
 ): PublishableEvent | Problem {
   let value: unknown;
   try {
@@ -96,7 +97,8 @@ function readScanned(
     sourceId: value.source_id,
     head,
     tail,
-    headers,
+    headers: trace?.headers,
+    span: trace?.span,
   };
 }
 

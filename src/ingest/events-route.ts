@@ -15,7 +15,7 @@ import {
   STORED_MEMBERS,
   TRACE_PARAMETERS,
 } from './specification.ts';
-import { traceHeaders } from './trace-context.ts';
+import { recordTrace } from './trace-context.ts';
 
 const ONE_EVENT = { mediaTypes: ['application/json'], takesLong: false } as const;
 
@@ -35,11 +35,12 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
   function store(request: FastifyRequest, reply: FastifyReply, received: Received): void {
     const { bytes, hold, completeAt, endTurn } = received;
     try {
+      const sending = request.span?.send();
       const read = readEvent(bytes, 0, bytes.length, {
         receivedAtMs: Date.now(),
         eventBytesMax: eventBytesMax(),
         encoding: encodingOf(bytes),
-        headers: traceHeaders(request.raw),
+        trace: recordTrace(request, sending),
       });
       const event = permitted(request.client, read);
       if ('code' in event) {
@@ -53,6 +54,7 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
       const timeoutMs = followWait(request, reply, { completeAt, publishTimeoutMs });
       const settled = ([outcome]: readonly Outcome[]) => {
         try {
+          if (outcome !== undefined) sending?.settledOne(event.id, outcome);
           answer(reply, event.id, outcome);
         } catch (error) {
           reply.send(error); // a bug, met where nobody else would catch it

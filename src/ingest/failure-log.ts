@@ -10,9 +10,9 @@ const INTERVAL_MS = 10_000;
 export function failureLog(
   log: Logger,
   nowMs = () => performance.now(),
-): (code: ErrorCode, requestId: string) => void {
+): (code: ErrorCode, requestId: string, traceId?: string) => void {
   const quiet = new Map<ErrorCode, { untilMs: number; leftOut: number }>();
-  return (code, requestId) => {
+  return (code, requestId, traceId) => {
     const now = nowMs();
     const last = quiet.get(code);
     if (last !== undefined && now < last.untilMs) {
@@ -20,6 +20,9 @@ export function failureLog(
       return;
     }
     quiet.set(code, { untilMs: now + INTERVAL_MS, leftOut: 0 });
-    log.warn({ code, request_id: requestId, left_out: last?.leftOut ?? 0 }, 'a request failed');
+    log.warn(
+      { code, request_id: requestId, trace_id: traceId, left_out: last?.leftOut ?? 0 },
+      'a request failed',
+    );
   };
 }

@@ -25,6 +25,7 @@ import { discardBody } from './receive-body.ts';
 import { isFaultyHead } from './request-head.ts';
 import { newRequestId, requestId } from './request-id.ts';
 import { SocketErrors } from './socket-errors.ts';
+import { traceIdOf } from './trace-context.ts';
 
 /** Receiving is limited apart from publishing: a request may wait for Kafka longer than it may take to arrive. */
 export const HEADERS_TIMEOUT_MS = 5_000;
@@ -215,7 +216,10 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     }
     const code = codeOf(error);
     if (code === 'internal-error')
-      log.error({ err: error, request_id: request.id }, 'a fault of this service');
+      log.error(
+        { err: error, request_id: request.id, trace_id: traceIdOf(request) },
+        'a fault of this service',
+      );
     return reply.send(answerProblem(reply, { code }));
   }
 

@@ -1,5 +1,9 @@
+import type { TraceContext } from '../tracing.ts';
+
 /** One stored event on its way to the subscribers. */
 export interface Notification {
+  /** That it is a part of; `undefined`: nobody collects it. */
+  readonly span: TraceContext | undefined;
   readonly channel: string;
   /** The channel of the source type, where that is published to as well. */
   readonly aggregate: string | undefined;

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Metrics } from '../metrics.ts';
 import { aggregateChannelOf, channelOf, messageOf } from '../notification.ts';
+import type { Notified, TraceContext } from '../tracing.ts';
 import { type Notification, NotificationQueue, type NotificationQueueLimits } from './notification-queue.ts';
 import { RedisCluster } from './redis-cluster.ts';
 import { RedisConnection, type RedisState, type RedisTimes } from './redis-connection.ts';
@@ -20,6 +21,8 @@ export interface RedisNotifierOptions {
   readonly metrics: Pick<Metrics, 'notified' | 'redisPublishTook'>;
   /** Called when Redis becomes usable, and when it ceases to be or the first attempt has failed. */
   readonly onState?: (isUp: boolean) => void;
+  /** Called with each flush that is over, where somebody collects spans. `startedAt`: of `performance.now()`. */
+  readonly onPublished?: ((notifications: readonly Notified[], startedAt: number) => void) | undefined;
 }
 
 export interface NotifiableEvent {
@@ -27,6 +30,8 @@ export interface NotifiableEvent {
   readonly type: string;
   readonly sourceType: string;
   readonly sourceId: string;
+  /** That its notification is a part of. */
+  readonly span?: TraceContext | undefined;
 }
 
 /** One Redis, or a Cluster. `publish` takes channel, message, channel, ... and neither rejects nor waits for ever. */
@@ -95,7 +100,7 @@ export class RedisNotifier {
 
   /**
    * Queues the notification of an event that is stored since `now` (`performance.now()`). Returns at once and never
-   * throws. Keeps nothing of what it is given: channel and message are copies.
+   * throws. Keeps nothing of what it is given but the span: channel and message are copies.
    */
   notify(event: NotifiableEvent, now: number): void {
     if (this.#closing !== undefined) {
@@ -110,7 +115,7 @@ export class RedisNotifier {
       copiedBytes(channel) +
       copiedBytes(message) +
       copiedBytes(aggregate ?? '');
-    this.#fallen += this.#queue.push({ channel, aggregate, message, bytes, queuedAt: now });
+    this.#fallen += this.#queue.push({ channel, aggregate, message, bytes, queuedAt: now, span: event.span });
     this.#schedule();
   }
 
@@ -180,10 +185,14 @@ export class RedisNotifier {
     const { positions, reason } = await this.#target.publish(pairs);
     this.#options.metrics.redisPublishTook((performance.now() - startedAt) / 1000);
     const pairsPerEvent = pairs.length / 2 / batch.length;
-    const failed = new Set(positions.map((position) => Math.floor(position / pairsPerEvent))).size;
-    if (failed > 0) this.#reason = reason;
-    this.#count('failed', failed);
-    this.#count('sent', batch.length - failed);
+    const failed = new Set(positions.map((position) => Math.floor(position / pairsPerEvent)));
+    if (failed.size > 0) this.#reason = reason;
+    this.#count('failed', failed.size);
+    this.#count('sent', batch.length - failed.size);
+    this.#options.onPublished?.(
+      batch.map(({ span }, index) => ({ span, isSent: !failed.has(index) })),
+      startedAt,
+    );
   }
 
   #sweep(): void {

@@ -1,8 +1,16 @@
 import type { Server as HttpsServer } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Logger, pino } from 'pino';
-import { brokerAddresses, type Config, ConfigError, readConfig, unknownSettings } from '../config.ts';
+import {
+  brokerAddresses,
+  type Config,
+  ConfigError,
+  isTracing,
+  readConfig,
+  unknownSettings,
+} from '../config.ts';
 import { Metrics } from '../metrics.ts';
+import type { Tracing } from '../tracing.ts';
 import { buildApp, buildManagementApp } from './app.ts';
 import { BufferBudget } from './buffer-budget.ts';
 import { systemClock as clock } from './clock.ts';
@@ -50,6 +58,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     onHttpChange: (material) => (app.server as HttpsServer).setSecureContext(material),
   });
   const { authentication } = credentials;
+  const tracing = await openTracing(config, log);
   const budget = new BufferBudget({ bytesMax: config.BUFFER_MAX_BYTES, eventsMax: config.BUFFER_MAX_EVENTS });
   const stopCollecting = collectEarlierUnderPressure(budget, clock);
   let topic: TopicSettings | undefined;
@@ -64,6 +73,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
       log: log.child({ part: 'redis' }),
       metrics,
       onState: (isUp) => metrics.ready('redis', isUp),
+      onPublished: tracing && ((notifications, startedAt) => tracing.notified(notifications, startedAt)),
     });
   if (notifier === undefined) log.info('REDIS_MODE is off: nobody is notified');
 
@@ -167,6 +177,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     }),
     isLeaving: () => isLeaving,
     tls: credentials.http?.value,
+    tracing,
     hasManagementPort: config.MANAGEMENT_PORT !== undefined,
   };
   const app = await buildApp(appOptions);
@@ -181,6 +192,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     topicWatch.close();
     await producer.close();
     await notifier?.close(NOTIFIER_CLOSE_MS);
+    await tracing?.close();
     await management?.close();
     rateLimiter?.close();
     credentials.close();
@@ -201,6 +213,13 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     await close();
     throw error;
   }
+}
+
+/** Loaded only if somebody collects spans: it costs memory and time at the start. */
+async function openTracing(config: Config, log: Logger): Promise<Tracing | undefined> {
+  if (!isTracing(config)) return undefined;
+  const { Tracing: Spans } = await import('../tracing.ts');
+  return new Spans({ config, log: log.child({ part: 'tracing' }) });
 }
 
 /** The largest event that the topic takes, as far as its settings are known. */

@@ -11,6 +11,7 @@ export function appOptions(options: Pick<AppOptions, 'publish'> & Partial<AppOpt
     authentication: undefined,
     rateLimiter: undefined,
     tls: undefined,
+    tracing: undefined,
     retryAfterSeconds: () => 7,
     budget: new BufferBudget({ bytesMax: 64 * MiB, eventsMax: 1_000 }),
     metrics: new Metrics(),

@@ -1,11 +1,14 @@
+import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { connect as connectTls } from 'node:tls';
 import { brotliCompressSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { temporaryFolder } from '../../dev/folders.ts';
 import { freePort } from '../../dev/free-port.ts';
 import { type LocalKafka, startKafka } from '../../dev/local-kafka.ts';
 import { type LocalRedis, startRedis } from '../../dev/local-redis.ts';
+import { certificateFile } from '../certificates.ts';
 import { type ServiceProcess, startServiceProcess } from './service-process.ts';
 
 /**
@@ -29,6 +32,7 @@ export interface MemoryLoad {
   readonly bursts?: number;
   /** A line of the headers, as `Prefer: wait=1`. */
   readonly header?: string;
+  readonly isTls?: boolean;
 }
 
 export interface MemoryOptions {
@@ -62,6 +66,7 @@ export interface Figures {
   readonly isDead: boolean;
 }
 
+const ca = readFileSync(certificateFile('ca.pem'));
 const encoders = { gzip: gzipSync, br: brotliCompressSync, zstd: zstdCompressSync };
 
 const SPARE_BYTES = 48_000_000;
@@ -190,7 +195,7 @@ async function send(port: number, load: MemoryLoad): Promise<Answers> {
   const openNext = async (): Promise<void> => {
     while (opened < connections) {
       opened += 1;
-      const client = new Client(port, answered, closed);
+      const client = new Client(port, load.isTls === true, answered, closed);
       clients.push(client);
       const bytes = request(load, opened);
       await client.connected;
@@ -227,13 +232,15 @@ class Client {
 
   constructor(
     port: number,
+    isTls: boolean,
     answered: (status: number, tookMs: number) => void,
     closed: (waiting: number) => void,
   ) {
     this.#closed = closed;
-    this.#socket = connect({ port, host: '127.0.0.1', noDelay: true });
+    const to = { port, host: '127.0.0.1', noDelay: true };
+    this.#socket = isTls ? connectTls({ ...to, ca }) : connect(to);
     this.connected = new Promise((resolve) => {
-      this.#socket.once('connect', resolve);
+      this.#socket.once(isTls ? 'secureConnect' : 'connect', resolve);
       this.#socket.once('close', () => resolve());
     });
     this.#socket.setEncoding('latin1');
@@ -309,6 +316,7 @@ interface Case {
   readonly load: MemoryLoad;
   readonly isKafkaUp?: boolean;
   readonly memoryBytesMax?: number;
+  readonly settings?: Readonly<Record<string, string>>;
   /** What has to be true beside the check of P3, that the process lives, and that without Kafka nothing is answered 2xx. */
   readonly holds?: (figures: Figures) => Readonly<Record<string, boolean>>;
 }
@@ -319,6 +327,10 @@ const inTime = (figures: Figures) => ({
   ...allAnswered(figures),
   'P5: within 15.5 s': figures.longestAnswerMs <= ANSWER_MS_MAX,
 });
+
+/** There is nobody at that address, so what can be kept of them is. */
+const SPANS = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' };
+const TLS = { TLS_CERT_FILE: certificateFile('server.pem'), TLS_KEY_FILE: certificateFile('server.key') };
 
 const cases: Case[] = [
   {
@@ -394,6 +406,31 @@ const cases: Case[] = [
     isKafkaUp: true,
     holds: allAnswered,
   },
+  {
+    name: 'requests-with-spans',
+    load: { connections: 50, requestsEach: 280, bodyBytes: 250 },
+    settings: SPANS,
+    holds: ({ bufferEventsMax }) => ({ 'at least 13,000 wait': bufferEventsMax >= 13_000 }),
+  },
+  {
+    name: 'requests-in-bursts-with-spans',
+    load: { connections: 16, requestsEach: 6_600, bodyBytes: 250, bursts: 15 },
+    settings: SPANS,
+    isKafkaUp: true,
+    holds: allAnswered,
+  },
+  {
+    name: 'connections-with-tls',
+    load: { connections: 2_000, requestsEach: 3, bodyBytes: 250, isTls: true },
+    settings: TLS,
+    holds: ({ connectionsMax }) => ({ 'as many connections as allowed': connectionsMax === 655 }),
+  },
+  {
+    name: 'bodies-with-tls',
+    load: { connections: 600, requestsEach: 1, bodyBytes: 110_000, isTls: true },
+    settings: TLS,
+    holds: allAnswered,
+  },
 ];
 
 /** Small on the way, and ten times what a body may be for who decodes it. */
@@ -421,7 +458,7 @@ export async function runMemoryCases(
   let passed = 0;
   let failed = 0;
   try {
-    for (const { name, load, isKafkaUp = false, memoryBytesMax, holds } of cases) {
+    for (const { name, load, isKafkaUp = false, memoryBytesMax, settings, holds } of cases) {
       if (names.length > 0 && !names.includes(name)) continue;
       const figures = await memoryUnderLoad({
         kafka,
@@ -429,6 +466,7 @@ export async function runMemoryCases(
         load,
         isKafkaUp,
         ...(memoryBytesMax !== undefined && { memoryBytesMax }),
+        ...(settings !== undefined && { settings }),
       });
       print(`${name}: ${figuresText(figures)}`);
       const checks = {

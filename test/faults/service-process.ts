@@ -95,7 +95,7 @@ export async function startServiceProcess(options: ServiceProcessOptions): Promi
         output: { logFile: options.logFile },
       });
       const giveUpAt = performance.now() + READY_TIMEOUT_MS;
-      while (!(await isReady(port))) {
+      while (!(await isReady(Number(options.settings?.MANAGEMENT_PORT ?? port)))) {
         if (child.hasEnded() || performance.now() > giveUpAt) {
           await service.kill();
           throw new Error(`the service did not become ready; its log is ${options.logFile}`);

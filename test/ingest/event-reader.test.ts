@@ -47,6 +47,7 @@ describe('what is stored', () => {
         head: '{',
         tail: undefined,
         headers: undefined,
+        span: undefined,
       },
     );
   });

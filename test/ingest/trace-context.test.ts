@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import type { IncomingMessage } from 'node:http';
 import { describe, it } from 'node:test';
 import { encodeRecordHeaders } from '../../src/ingest/record-batch.ts';
-import { TRACE_HEADERS_BYTES_MAX, traceHeaders } from '../../src/ingest/trace-context.ts';
+import { recordTrace, TRACE_HEADERS_BYTES_MAX } from '../../src/ingest/trace-context.ts';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const SPAN = '00f067aa0ba902b7';
-const of = (headers: Record<string, string>) => traceHeaders({ headers } as unknown as IncomingMessage);
+const of = (headers: Record<string, string>) => recordTrace({ headers }, undefined)?.headers;
 
 describe('the trace of a request', () => {
   it('is passed on, with what vendors add to it', () => {

@@ -1,0 +1,333 @@
+import type { IncomingMessage } from 'node:http';
+import {
+  type Attributes,
+  createTraceState,
+  ROOT_CONTEXT,
+  type Span,
+  type SpanContext,
+  SpanKind,
+  SpanStatusCode,
+  TraceFlags,
+  type Tracer,
+  trace,
+} from '@opentelemetry/api';
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
+import {
+  defaultResource,
+  detectResources,
+  envDetector,
+  resourceFromAttributes,
+  serviceInstanceIdDetector,
+} from '@opentelemetry/resources';
+import {
+  AlwaysOffSampler,
+  AlwaysOnSampler,
+  BatchSpanProcessor,
+  ParentBasedSampler,
+  type ReadableSpan,
+  type Sampler,
+  type SpanExporter,
+  TraceIdRatioBasedSampler,
+  TracerProvider,
+} from '@opentelemetry/sdk-trace';
+import type { Logger } from 'pino';
+import type { Config } from './config.ts';
+
+/**
+ * Spans by OpenTelemetry, in its conventions for HTTP and messaging. This file is loaded only where spans are wanted
+ * ({@link isTracing} in config.ts), so that without them it costs nothing.
+ * Source: https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/
+ */
+
+/** What identifies a span. It is kept by reference until the last notification of its events is sent. */
+export type TraceContext = SpanContext;
+
+/** The trace that a request says it belongs to, valid as W3C Trace Context has it. */
+export interface TraceParent {
+  readonly traceparent: string;
+  readonly tracestate?: string;
+}
+
+/** How one of the events ended that a span is about. */
+export interface SpanOutcome {
+  readonly status: string;
+  readonly code?: string;
+  readonly partition?: number;
+  readonly offset?: number;
+}
+
+/**
+ * Requests that have spans at a time. A waiting one keeps 2 KB of them (measured), and more than this could not be
+ * sent: the processor drops what does not fit its queue.
+ */
+const OPEN_MAX = 1_000;
+const NOTIFICATION_TEMPLATE = 'events:{source_type}:{source_id}';
+/** No more than this is waited for a collector that does not answer, when the process ends. */
+const CLOSE_TIMEOUT_MS = 2_000;
+
+export interface TracingOptions {
+  readonly config: Config;
+  readonly log: Pick<Logger, 'info' | 'warn'>;
+}
+
+/** Begins spans, and sends those that are over to the collector. It neither throws nor waits. */
+export class Tracing {
+  readonly #tracer: Tracer;
+  readonly #provider: TracerProvider;
+  readonly #topic: string;
+  #open = 0;
+
+  constructor({ config, log }: TracingOptions) {
+    const exporter = new WatchedExporter(new OTLPTraceExporter(exporterOptions(config)), log);
+    this.#topic = config.KAFKA_TOPIC;
+    this.#provider = new TracerProvider({
+      sampler: samplerOf(config),
+      resource: defaultResource()
+        .merge(detectResources({ detectors: [serviceInstanceIdDetector, envDetector] }))
+        .merge(resourceFromAttributes({ 'service.name': config.OTEL_SERVICE_NAME })),
+      spanProcessors: [
+        new BatchSpanProcessor({ exporter, scheduledDelayMillis: config.OTEL_BSP_SCHEDULE_DELAY }),
+      ],
+    });
+    this.#tracer = this.#provider.getTracer('dual-stream');
+  }
+
+  /**
+   * A request came in on a route; `parent`: what it says of its trace. It ends with the answer, or the connection.
+   * `undefined`: too many are open, and this one has no spans.
+   */
+  request(
+    { raw, id, route }: { readonly raw: IncomingMessage; readonly id: string; readonly route: string },
+    parent: TraceParent | undefined,
+  ): RequestSpan | undefined {
+    if (this.#open === OPEN_MAX) return undefined;
+    const method = raw.method ?? '_OTHER';
+    const span = this.#tracer.startSpan(
+      `${method} ${route}`,
+      {
+        kind: SpanKind.SERVER,
+        attributes: {
+          'http.request.method': method,
+          'http.route': route,
+          'url.path': route, // the routes that are traced have no parameters
+          'url.scheme': 'encrypted' in raw.socket ? 'https' : 'http',
+          'network.protocol.version': raw.httpVersion,
+          'dual_stream.request_id': id,
+        },
+      },
+      parent && trace.setSpanContext(ROOT_CONTEXT, contextOf(parent)),
+    );
+    const weight = span.isRecording() ? 1 : 0; // of another one only the ids are there
+    this.#open += weight;
+    const ended = () => (this.#open -= weight);
+    return new RequestSpan(span, { tracer: this.#tracer, topic: this.#topic, ended });
+  }
+
+  /**
+   * Notifications were published, or were not: a span for each request that they are of. `startedAt` is on the clock of
+   * `performance.now()`.
+   */
+  notified(notifications: readonly Notified[], startedAt: number): void {
+    const counts = new Map<TraceContext, { sent: number; failed: number }>();
+    for (const { span, isSent } of notifications) {
+      if (span === undefined) continue;
+      const count = counts.get(span) ?? { sent: 0, failed: 0 };
+      if (isSent) count.sent += 1;
+      else count.failed += 1;
+      counts.set(span, count);
+    }
+    if (counts.size === 0) return;
+    const startTime = Date.now() - (performance.now() - startedAt);
+    for (const [parent, { sent, failed }] of counts) {
+      const span = this.#tracer.startSpan(
+        `publish ${NOTIFICATION_TEMPLATE}`,
+        {
+          kind: SpanKind.PRODUCER,
+          startTime,
+          attributes: {
+            'messaging.system': 'redis',
+            'messaging.operation.name': 'publish',
+            'messaging.operation.type': 'send',
+            'messaging.destination.template': NOTIFICATION_TEMPLATE,
+            'messaging.batch.message_count': sent + failed,
+          },
+        },
+        trace.setSpanContext(ROOT_CONTEXT, parent),
+      );
+      if (failed > 0) fail(span, 'failed', { 'dual_stream.events_failed': failed });
+      span.end();
+    }
+  }
+
+  /** Sends what is left, if the collector answers soon. */
+  async close(): Promise<void> {
+    const timer = Promise.withResolvers<void>();
+    const timeout = setTimeout(timer.resolve, CLOSE_TIMEOUT_MS);
+    await Promise.race([this.#provider.shutdown().catch(() => {}), timer.promise]);
+    clearTimeout(timeout);
+  }
+}
+
+/** A notification, and of which span. */
+export interface Notified {
+  readonly span: TraceContext | undefined;
+  readonly isSent: boolean;
+}
+
+interface RequestSpanOptions {
+  readonly tracer: Tracer;
+  readonly topic: string;
+  readonly ended: () => void;
+}
+
+/** One request, until it is answered. */
+export class RequestSpan {
+  readonly #span: Span;
+  readonly #of: RequestSpanOptions;
+
+  constructor(span: Span, of: RequestSpanOptions) {
+    this.#span = span;
+    this.#of = of;
+  }
+
+  get traceId(): string {
+    return this.#span.spanContext().traceId;
+  }
+
+  /** Its events are on their way to Kafka. What is not ended is never shown. */
+  send(): SendSpan {
+    const { tracer, topic } = this.#of;
+    // Nothing of it is kept, and only its ids are passed on.
+    if (!this.#span.isRecording()) return new SendSpan(this.#span, undefined);
+    const attributes = {
+      'messaging.system': 'kafka',
+      'messaging.operation.name': 'send',
+      'messaging.operation.type': 'send',
+      'messaging.destination.name': topic,
+    };
+    const options = { kind: SpanKind.PRODUCER, attributes };
+    const parent = trace.setSpan(ROOT_CONTEXT, this.#span);
+    const span = tracer.startSpan(`send ${topic}`, options, parent);
+    return new SendSpan(span, span.spanContext());
+  }
+
+  /** @param status of the answer; `undefined`: the connection was closed before there was one. */
+  end(status: number | undefined): void {
+    if (status === undefined) fail(this.#span, 'closed');
+    else this.#span.setAttribute('http.response.status_code', status);
+    if (status !== undefined && status >= 500) fail(this.#span, String(status));
+    this.#span.end();
+    this.#of.ended();
+  }
+}
+
+/** The events of one request, from its complete body until they are settled. */
+export class SendSpan {
+  readonly #span: Span;
+  /** For the notifications of its events; `undefined`: there is nothing to be shown of it. */
+  readonly context: TraceContext | undefined;
+
+  constructor(span: Span, context: TraceContext | undefined) {
+    this.#span = span;
+    this.context = context;
+  }
+
+  /** What its records say of their trace. */
+  get traceParent(): TraceParent {
+    const { traceId, spanId, traceFlags, traceState } = this.#span.spanContext();
+    const flags = (traceFlags & TraceFlags.SAMPLED) === 0 ? '00' : '01';
+    const tracestate = traceState?.serialize();
+    return { traceparent: `00-${traceId}-${spanId}-${flags}`, ...(tracestate && { tracestate }) };
+  }
+
+  /** One event is settled. */
+  settledOne(id: string, { status, code, partition, offset }: SpanOutcome): void {
+    if (this.context === undefined) return;
+    this.#span.setAttribute('messaging.message.id', id);
+    if (partition !== undefined)
+      this.#span.setAttribute('messaging.destination.partition.id', String(partition));
+    if (offset !== undefined) this.#span.setAttribute('messaging.kafka.offset', offset);
+    if (status !== 'stored') fail(this.#span, code ?? status);
+    this.#span.end();
+  }
+
+  /** All events of a batch are settled. */
+  settled(outcomes: readonly SpanOutcome[]): void {
+    if (this.context === undefined) return;
+    this.#span.setAttribute('messaging.batch.message_count', outcomes.length);
+    const failed = outcomes.filter(({ status }) => status !== 'stored');
+    const [first] = failed;
+    if (first !== undefined)
+      fail(this.#span, first.code ?? first.status, { 'dual_stream.events_failed': failed.length });
+    this.#span.end();
+  }
+}
+
+function fail(span: Span, type: string, attributes: Attributes = {}): void {
+  span.setAttributes({ 'error.type': type, ...attributes }).setStatus({ code: SpanStatusCode.ERROR });
+}
+
+function contextOf({ traceparent, tracestate }: TraceParent): SpanContext {
+  const [, traceId = '', spanId = '', flags = '00'] = traceparent.split('-');
+  return {
+    traceId,
+    spanId,
+    traceFlags: Number.parseInt(flags, 16) & TraceFlags.SAMPLED,
+    isRemote: true,
+    ...(tracestate !== undefined && { traceState: createTraceState(tracestate) }),
+  };
+}
+
+function exporterOptions(config: Config): { url?: string; headers?: Record<string, string> } {
+  const base = config.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const url = config.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? (base && `${base.replace(/\/$/, '')}/v1/traces`);
+  const headers = config.OTEL_EXPORTER_OTLP_HEADERS;
+  return { ...(url && { url }), ...(headers && { headers: headersOf(headers) }) };
+}
+
+/** `name=value,…`, values percent-encoded (OpenTelemetry Protocol Exporter, "Specifying headers"). */
+function headersOf(list: string): Record<string, string> {
+  const pairs = list.split(',').map((pair): [string, string] => {
+    const at = pair.indexOf('=');
+    return [pair.slice(0, at).trim(), decodeURIComponent(pair.slice(at + 1).trim())];
+  });
+  return Object.fromEntries(pairs);
+}
+
+function samplerOf({ OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG }: Config): Sampler {
+  const roots = {
+    always_on: () => new AlwaysOnSampler(),
+    always_off: () => new AlwaysOffSampler(),
+    traceidratio: () => new TraceIdRatioBasedSampler(OTEL_TRACES_SAMPLER_ARG),
+  };
+  const name = OTEL_TRACES_SAMPLER.replace('parentbased_', '') as keyof typeof roots;
+  const root = roots[name]();
+  return OTEL_TRACES_SAMPLER.startsWith('parentbased_') ? new ParentBasedSampler({ root }) : root;
+}
+
+/** Says so once when spans can no longer be sent, and when they can again. */
+class WatchedExporter implements SpanExporter {
+  readonly #exporter: SpanExporter;
+  readonly #log: TracingOptions['log'];
+  #hasFailed = false;
+
+  constructor(exporter: SpanExporter, log: TracingOptions['log']) {
+    this.#exporter = exporter;
+    this.#log = log;
+  }
+
+  export(spans: ReadableSpan[], done: Parameters<SpanExporter['export']>[1]): void {
+    this.#exporter.export(spans, (result) => {
+      const hasFailed = result.code !== 0;
+      if (hasFailed && !this.#hasFailed)
+        this.#log.warn({ reason: result.error?.message }, 'spans cannot be sent; they are dropped');
+      else if (!hasFailed && this.#hasFailed) this.#log.info('spans are sent again');
+      this.#hasFailed = hasFailed;
+      done(result);
+    });
+  }
+
+  shutdown(): Promise<void> {
+    return this.#exporter.shutdown();
+  }
+}

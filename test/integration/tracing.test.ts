@@ -206,7 +206,9 @@ describe('spans', () => {
       assert.deepEqual(code('POST /v1/events'), [ERROR, '504']);
       assert.deepEqual(code('send events'), [ERROR, 'outcome-unknown']);
       const line = lines.map((each) => JSON.parse(each) as Record<string, unknown>);
-      assert.ok(line.some(({ code: said, trace_id }) => said === 'outcome-unknown' && trace_id === TRACE));
+      assert.ok(
+        line.some(({ code: logged, trace_id }) => logged === 'outcome-unknown' && trace_id === TRACE),
+      );
     } finally {
       await kafka.resume();
     }

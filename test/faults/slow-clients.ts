@@ -3,8 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 /**
  * Clients that send a byte now and then, in a process of their own, so that they take no time from the load that is
- * measured: `node slow-clients.ts HOST PORT CONNECTIONS`. Says `open` when all are; SIGTERM ends it, and it says how often
- * it was refused.
+ * measured: `node slow-clients.ts HOST PORT CONNECTIONS headers|bodies`. What is slow are the bodies, or of every second
+ * one the headers. Says `open` when all are; SIGTERM ends it, and it says how often it was refused.
  */
 
 const BYTE_EVERY_MS = 4_000;
@@ -17,16 +17,18 @@ class SlowClients {
   readonly #host: string;
   readonly #port: number;
   readonly #count: number;
+  readonly #slow: 'headers' | 'bodies';
   readonly #sockets = new Set<Socket>();
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
   /** Connections that the service has closed. */
   refused = 0;
 
-  constructor(host: string, port: number, count: number) {
+  constructor(host: string, port: number, count: number, slow: 'headers' | 'bodies') {
     this.#host = host;
     this.#port = port;
     this.#count = count;
+    this.#slow = slow;
   }
 
   async open(): Promise<void> {
@@ -54,8 +56,8 @@ class SlowClients {
   #openOne(number: number): void {
     const socket = connect(this.#port, this.#host);
     this.#sockets.add(socket);
-    // Half of them never end their headers, the others never end their body.
-    socket.write(number % 2 === 0 ? `${HEAD}X-Slow: ` : `${HEAD}\r\n`);
+    // What is slow never ends.
+    socket.write(this.#slow === 'headers' && number % 2 === 0 ? `${HEAD}X-Slow: ` : `${HEAD}\r\n`);
     socket.resume();
     socket.on('error', () => {});
     socket.on('close', () => {
@@ -67,8 +69,8 @@ class SlowClients {
   }
 }
 
-const [host = '', port = '', count = ''] = process.argv.slice(2);
-const clients = new SlowClients(host, Number(port), Number(count));
+const [host = '', port = '', count = '', slow] = process.argv.slice(2);
+const clients = new SlowClients(host, Number(port), Number(count), slow === 'headers' ? slow : 'bodies');
 process.on('SIGTERM', () => {
   clients.close();
   process.stdout.write(`${clients.refused}\n`, () => process.exit(0));

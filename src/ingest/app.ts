@@ -50,7 +50,7 @@ const MANAGEMENT_CONNECTIONS_MAX = 100;
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { limits, metrics, hasManagementPort } = options;
   metrics.connectionsLimited(limits.connectionsMax);
-  const { app, answerProblem, countAnswer, keepRequest, isClosing } = httpServer({
+  const { app, answerProblem, countAnswer, countFailures, keepRequest, isClosing } = httpServer({
     ...options,
     ...limits,
     room: options.budget,
@@ -64,7 +64,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     const { rateLimiter } = options;
     const countReceived = (request: FastifyRequest, bytes: number) =>
       rateLimiter?.received(nameOf(request), bytes);
-    const http = { answerProblem, countAnswer, keepRequest, isClosing, countReceived };
+    const http = { answerProblem, countAnswer, countFailures, keepRequest, isClosing, countReceived };
     const routeOptions = { ...options, ...limits, ...http, decodeBody };
     requestSpans(scope, options.tracing);
     admission(scope, routeOptions);

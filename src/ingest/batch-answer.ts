@@ -1,4 +1,4 @@
-import { errorRow } from '../errors.ts';
+import { type ErrorCode, errorRow } from '../errors.ts';
 import type { PublishableEvent } from './dual-publisher.ts';
 import type { Outcome } from './outcome.ts';
 import type { Problem } from './problem.ts';
@@ -35,6 +35,15 @@ export function refusedResult(problem: Problem): BatchResult {
 
 export function publishedResult({ id }: PublishableEvent, outcome: Outcome): BatchResult {
   return { id, outcome };
+}
+
+/** How many events ended with each code that is not success. */
+export function failureCounts(results: readonly BatchResult[]): ReadonlyMap<ErrorCode, number> {
+  const counts = new Map<ErrorCode, number>();
+  for (const { outcome } of results) {
+    if ('code' in outcome) counts.set(outcome.code, (counts.get(outcome.code) ?? 0) + 1);
+  }
+  return counts;
 }
 
 /** The status of the whole answer: the first that fits. */

@@ -5,13 +5,14 @@ import {
   type BatchResult,
   batchBody,
   batchStatus,
+  failureCounts,
   publishedResult,
   refusedResult,
 } from './batch-answer.ts';
 import { readBatch } from './batch-reader.ts';
 import { batchSchema } from './batch-schema.ts';
 import type { PublishableEvent } from './dual-publisher.ts';
-import type { CountAnswer } from './http-server.ts';
+import type { CountAnswer, CountFailures } from './http-server.ts';
 import type { Outcome } from './outcome.ts';
 import type { Problem } from './problem.ts';
 import {
@@ -27,6 +28,7 @@ export interface BatchRouteOptions extends EventsRouteOptions {
   readonly batchEventsMax: number;
   readonly retryAfterSeconds: () => number;
   readonly countAnswer: CountAnswer;
+  readonly countFailures: CountFailures;
 }
 
 const MANY_EVENTS = { mediaTypes: ['application/json', 'application/x-ndjson'], takesLong: true } as const;
@@ -39,6 +41,7 @@ export function batchRoute(scope: FastifyInstance, options: BatchRouteOptions): 
     metrics,
     answerProblem,
     countAnswer,
+    countFailures,
     retryAfterSeconds,
     eventBytesMax,
     batchEventsMax,
@@ -96,6 +99,7 @@ export function batchRoute(scope: FastifyInstance, options: BatchRouteOptions): 
           sending?.settled(outcomes);
         }
         const results = resultsOf(items, outcomes);
+        for (const [code, count] of failureCounts(results)) countFailures(request, code, count);
         const status = isAborted ? 422 : batchStatus(results);
         if (status === 503) reply.header('retry-after', retryAfterSeconds());
         reply.code(status).header('content-type', 'application/json; charset=utf-8');

@@ -11,7 +11,7 @@ import fastify, {
 import type { Logger } from 'pino';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
-import type { ErrorCode } from '../errors.ts';
+import { type ErrorCode, errorRow } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
 import type { TlsMaterial } from '../tls-files.ts';
 import { REQUEST_BYTES } from './buffer-budget.ts';
@@ -64,10 +64,14 @@ export type CountAnswer = (request: FastifyRequest, bytes: number) => boolean;
 /** Counts a request until it has an answer, also when nobody is there to read it: it is in memory until then. */
 export type KeepRequest = (request: FastifyRequest) => void;
 
+/** Counts what is answered with a code that is not success, and logs it where it is no fault of the client. */
+export type CountFailures = (request: FastifyRequest, code: ErrorCode, count: number) => void;
+
 export interface HttpServer {
   readonly app: FastifyInstance;
   readonly answerProblem: AnswerProblem;
   readonly countAnswer: CountAnswer;
+  readonly countFailures: CountFailures;
   readonly keepRequest: KeepRequest;
   /** Whether `app.close()` was called: requests that still come in are answered, and should start nothing. */
   readonly isClosing: () => boolean;
@@ -80,7 +84,11 @@ export interface HttpServer {
 export function httpServer(options: HttpServerOptions): HttpServer {
   const { log, metrics, tls } = options;
   const failed = failureLog(log);
-  const answerProblem = problemAnswers({ ...options, failed });
+  const countFailures: CountFailures = (request, code, count) => {
+    metrics.refused(code, count);
+    if (errorRow(code).status >= 500) failed(code, request.id, traceIdOf(request));
+  };
+  const answerProblem = problemAnswers({ ...options, countFailures });
   const connections = new Connections(options.room);
   const socketErrors = new SocketErrors(metrics, connections);
   const paths = new PathTable();
@@ -231,7 +239,7 @@ export function httpServer(options: HttpServerOptions): HttpServer {
   const keepRequest: KeepRequest = (request) => {
     request.isKept = request.connection !== undefined && connections.keep(request.connection, REQUEST_BYTES);
   };
-  return { app, answerProblem, countAnswer, keepRequest, isClosing: () => isClosing };
+  return { app, answerProblem, countAnswer, countFailures, keepRequest, isClosing: () => isClosing };
 }
 
 /** What Fastify leaves to Node, with TLS and without. */

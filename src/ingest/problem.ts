@@ -3,7 +3,7 @@ import Type from 'typebox';
 import { type ErrorCode, errorRow, errors } from '../errors.ts';
 import { eventFaults, type Fault } from '../event.ts';
 import { CONTENT_CODINGS } from './content-coding.ts';
-import { traceIdOf } from './trace-context.ts';
+import type { CountFailures } from './http-server.ts';
 
 /** What goes into an answer other than success, beside its row in the table of codes. Never what was sent. */
 export interface Problem {
@@ -127,16 +127,13 @@ function exampleParts(code: ErrorCode): Omit<Problem, 'code'> {
 export type AnswerProblem = (reply: FastifyReply, problem: Problem) => Buffer;
 
 export function problemAnswers(options: {
-  metrics: { refused(code: ErrorCode): void };
-  /** Told of each answer with a status from 500 on. */
-  failed: (code: ErrorCode, requestId: string, traceId?: string) => void;
+  countFailures: CountFailures;
   retryAfterSeconds: () => number;
 }): AnswerProblem {
   return (reply, problem) => {
     const { status } = errorRow(problem.code);
     const requestId = reply.request.id;
-    options.metrics.refused(problem.code);
-    if (status >= 500) options.failed(problem.code, requestId, traceIdOf(reply.request));
+    options.countFailures(reply.request, problem.code, 1);
     reply.code(status).header('content-type', PROBLEM_CONTENT_TYPE);
     if (problem.code === 'unsupported-encoding') reply.header('accept-encoding', CONTENT_CODINGS.join(', '));
     const fault = TOKEN_FAULTS[problem.code];

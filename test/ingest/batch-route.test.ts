@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, it } from 'node:test';
 import type { FastifyInstance } from 'fastify';
+import { pino } from 'pino';
 import { buildApp } from '../../src/ingest/app.ts';
 import { readBatch } from '../../src/ingest/batch-reader.ts';
 import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
@@ -26,6 +27,7 @@ interface Answer {
 
 let budget: BufferBudget;
 let metrics: Metrics;
+let lines: string[];
 let app: FastifyInstance;
 let published: PublishRequest[];
 /** What the publisher makes of each event, by its id. */
@@ -35,6 +37,7 @@ const opened: FastifyInstance[] = [];
 beforeEach(async () => {
   budget = new BufferBudget({ bytesMax: 64 * 1024 * 1024, eventsMax: 1_000 });
   metrics = new Metrics();
+  lines = [];
   published = [];
   outcomeOf = () => STORED();
   app = await buildApp(
@@ -46,6 +49,7 @@ beforeEach(async () => {
       },
       budget,
       metrics,
+      log: pino({ level: 'info' }, { write: (line) => void lines.push(line) }),
       limits: {
         bodyBytesMax: 100_000,
         batchEventsMax: BATCH_EVENTS_MAX,
@@ -338,5 +342,18 @@ describe('POST /v1/events/batch', () => {
     await post(`[${event('a')},${INVALID}]`);
     const text = await metrics.text();
     assert.match(text, /dual_stream_events_total\{outcome="refused"\} 1/);
+  });
+
+  it('counts what is not stored by its code, and logs what is no fault of the client', async () => {
+    outcomeOf = ({ id }) => (id === 'a' ? STORED() : { status: 'unknown', code: 'outcome-unknown' });
+    const { status } = await post(`[${event('a')},${INVALID},${event('b')},${event('c')}]`);
+    assert.equal(status, 207);
+    const text = await metrics.text();
+    assert.match(text, /dual_stream_refused_total\{reason="outcome-unknown"\} 2/);
+    assert.match(text, /dual_stream_refused_total\{reason="invalid-event"\} 1/);
+    assert.deepEqual(
+      lines.map((line) => (JSON.parse(line) as { code: string }).code),
+      ['outcome-unknown'],
+    );
   });
 });

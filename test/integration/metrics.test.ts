@@ -65,6 +65,8 @@ const expected: Readonly<Record<string, Readonly<Record<string, Expected>>>> = {
   dual_stream_buffer_bytes_limit: { '': BUFFER },
 };
 
+const event = (more: object = {}) => ({ type: 't', source_type: 'user', source_id: 's', ...more });
+
 describe('what the metrics say', () => {
   let kafka: LocalKafka;
   let redis: LocalRedis;
@@ -84,7 +86,6 @@ describe('what the metrics say', () => {
     await Promise.all([kafka?.stop(), redis?.stop()]);
   });
 
-  const event = (more: object = {}) => ({ type: 't', source_type: 'user', source_id: 's', ...more });
   async function post(path: string, body: unknown, headers: Record<string, string> = {}): Promise<number> {
     const answer = await fetch(`${server.address}${path}`, {
       method: 'POST',

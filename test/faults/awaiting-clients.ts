@@ -25,6 +25,7 @@ export interface AwaitingClientsOptions {
   readonly eventsPerSecond: number;
 }
 
+const CONNECTING_MS = 20;
 const AGAIN_MS = 250;
 /** Then it is given up, and counts as what its answers say. */
 const REQUESTS_MAX = 80;
@@ -61,6 +62,7 @@ export function startAwaitingClients(options: AwaitingClientsOptions): AwaitingC
     const connections = addresses.map((address) => new HttpConnection(address));
     const periodMs = (1_000 * sources) / eventsPerSecond;
     await delay((periodMs * source) / sources);
+    while (!connections.every(({ isOpen }) => isOpen)) await delay(CONNECTING_MS);
     while (!stopping.signal.aborted) {
       const at = performance.now();
       const number = ledger.offer(source, at, PUBLISH_TIMEOUT_MS);

@@ -6,6 +6,7 @@ import { kafkaThrottled } from './kafka-throttled.ts';
 import { leaderKill } from './leader-kill.ts';
 import { mb, mean } from './phase.ts';
 import { redisKill, redisReplica, redisStop } from './redis-faults.ts';
+import { rollingUpdate } from './rolling-update.ts';
 import type { ServiceScenario, ServiceStage } from './scenario.ts';
 import { serviceKill, serviceTerm } from './service-ends.ts';
 import { slowConnections } from './slow-connections.ts';
@@ -106,6 +107,7 @@ export const serviceScenarios: readonly ServiceScenario[] = [
   soak,
   serviceLeaderKill,
   slowConnections,
+  rollingUpdate,
   twoReplicas,
   clockMoved,
   diskFull,

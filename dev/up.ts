@@ -117,15 +117,25 @@ function printAddresses(url: string, kafka: string, redis: string | undefined): 
     '',
     `  curl -i ${url}/v1/events${credentials} -H 'content-type: application/json' -d '{"type":"push","source_type":"user","source_id":"octocat","data":{"hello":"world"}}'`,
     '',
-    `See it arrive, with kcat${redis ? ' and redis-cli' : ''}:`,
+    `See it arrive in ${redis ? 'both streams' : 'Kafka'}, in another terminal:`,
     '',
-    `  kcat -b ${kafka} -t ${topic} -C`,
-    ...(redis ? [`  redis-cli -u ${redis} psubscribe 'events:*'`] : []),
+    `  ${listenSettings(kafka, topic, redis)}npm run listen`,
     '',
     'Ctrl-C stops it.',
     '',
   ];
   process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+/** What `npm run listen` has to be told, as far as it differs from what that takes for granted. */
+function listenSettings(kafka: string, topic: string, redis: string | undefined): string {
+  const settings = [
+    ...(kafka === '127.0.0.1:29092' ? [] : [`KAFKA_BROKERS=${kafka}`]),
+    ...(topic === 'events' ? [] : [`KAFKA_TOPIC=${topic}`]),
+    ...(redis === undefined ? ['REDIS_MODE=off'] : []),
+    ...(redis === undefined || redis === 'redis://127.0.0.1:26379' ? [] : [`REDIS_URL=${redis}`]),
+  ];
+  return settings.map((setting) => `${setting} `).join('');
 }
 
 function withoutPassword(url: string): string {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { globSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { generatedDocuments } from '../dev/generate.ts';
 import { SERVICE_FLAGS } from '../dev/service.ts';
@@ -17,6 +17,28 @@ describe('documents', () => {
     assert.ok(read('package.json').includes(`exec node ${SERVICE_FLAGS.join(' ')} dist/ingest/server.js`));
     const words = ['node', ...SERVICE_FLAGS, 'dist/ingest/server.js'];
     assert.ok(read('Dockerfile').includes(`CMD [${words.map((word) => `"${word}"`).join(', ')}]`));
+  });
+
+  it('call scripts and lead to files that are there', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    const paths = globSync(
+      ['*.md', 'docs/**/*.md', 'examples/**/*.md', 'helm/**/*.md', '.github/workflows/*', '.ci/run'],
+      {
+        cwd: ROOT,
+      },
+    );
+    assert.ok(paths.length > 10);
+    let links = 0;
+    for (const path of paths) {
+      const text = read(path);
+      for (const [, script = ''] of text.matchAll(/npm run (?:-s )?([a-z][\w:-]*)/g))
+        assert.ok(scripts[script], `${path}: npm run ${script}`);
+      for (const [, target = ''] of text.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)) {
+        links += 1;
+        assert.ok(existsSync(join(ROOT, dirname(path), target)), `${path}: ${target}`);
+      }
+    }
+    assert.ok(links > 20);
   });
 
   it('map every source file in ARCHITECTURE.md', () => {

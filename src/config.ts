@@ -29,7 +29,7 @@ const JWT_ALGORITHM_LIST = `(${JWT_ALGORITHMS.join('|')})`;
 /** Over TLS, or on this machine: what comes from there is trusted. */
 const SAFE_URL_PATTERN = '^(https://|http://(localhost|127\\.0\\.0\\.1|\\[::1\\])[:/])[^\\s@]+$';
 /** `name=value`, the value percent-encoded ASCII. */
-const HEADER_PATTERN = '[^=,\\s]+=([ !-$&-+--~]|%[0-7][0-9A-Fa-f])*';
+const HEADER_PATTERN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+=([ !-$&-+--~]|%(09|[2-6][0-9A-Fa-f]|7[0-9A-Ea-e]))*";
 const URL_PATTERN = '^https?://[^\\s@]+$';
 const portRange = { minimum: 1, maximum: 65535 };
 const durationMs = { minimum: 0, maximum: 600_000 };
@@ -403,7 +403,7 @@ export const ConfigSchema = Type.Object({
   }),
   OTEL_EXPORTER_OTLP_HEADERS: Type.Optional(
     Type.String({
-      pattern: `^${HEADER_PATTERN}(,${HEADER_PATTERN})*$`,
+      pattern: `^${HEADER_PATTERN}(,\\s*${HEADER_PATTERN})*$`,
       secret: true,
       examples: ['authorization=Bearer%20…'],
       description: 'Headers for the collector, name=value, percent-encoded, separated by commas.',
@@ -414,11 +414,14 @@ export const ConfigSchema = Type.Object({
     description: '`none`: no spans, whatever the endpoint.',
   }),
   OTEL_SDK_DISABLED: Type.Boolean({ default: false, description: '`true`: the same.' }),
-  OTEL_SERVICE_NAME: Type.String({
-    minLength: 1,
-    default: 'dual-stream',
-    description: 'Name of this service in its spans. OTEL_RESOURCE_ATTRIBUTES may add to it.',
-  }),
+  OTEL_SERVICE_NAME: Type.Optional(
+    Type.String({
+      minLength: 1,
+      examples: ['dual-stream'],
+      description:
+        'Name of this service in its spans. Not set: `service.name` in OTEL_RESOURCE_ATTRIBUTES, or dual-stream.',
+    }),
+  ),
   OTEL_TRACES_SAMPLER: Type.Enum(
     [
       'always_on',

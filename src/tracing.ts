@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import {
   type Attributes,
-  createTraceState,
   ROOT_CONTEXT,
   type Span,
   type SpanContext,
@@ -9,6 +8,7 @@ import {
   SpanStatusCode,
   TraceFlags,
   type Tracer,
+  type TraceState,
   trace,
 } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
@@ -16,6 +16,7 @@ import {
   defaultResource,
   detectResources,
   envDetector,
+  type Resource,
   resourceFromAttributes,
   serviceInstanceIdDetector,
 } from '@opentelemetry/resources';
@@ -57,13 +58,20 @@ export interface SpanOutcome {
 }
 
 /**
- * Requests that have spans at a time. A waiting one keeps 2 KB of them (measured), and more than this could not be
- * sent: the processor drops what does not fit its queue.
+ * Requests that have spans at a time. One keeps 1 to 2 KB (measured), and more than this could not be sent: the
+ * processor drops what does not fit its queue.
  */
 const OPEN_MAX = 1_000;
 const NOTIFICATION_TEMPLATE = 'events:{source_type}:{source_id}';
 /** No more than this is waited for a collector that does not answer, when the process ends. */
 const CLOSE_TIMEOUT_MS = 2_000;
+const TELL_EVERY_MS = 10_000;
+
+interface TracedRequest {
+  readonly raw: IncomingMessage;
+  readonly id: string;
+  readonly route: string;
+}
 
 export interface TracingOptions {
   readonly config: Config;
@@ -82,9 +90,7 @@ export class Tracing {
     this.#topic = config.KAFKA_TOPIC;
     this.#provider = new TracerProvider({
       sampler: samplerOf(config),
-      resource: defaultResource()
-        .merge(detectResources({ detectors: [serviceInstanceIdDetector, envDetector] }))
-        .merge(resourceFromAttributes({ 'service.name': config.OTEL_SERVICE_NAME })),
+      resource: resourceOf(config),
       spanProcessors: [
         new BatchSpanProcessor({ exporter, scheduledDelayMillis: config.OTEL_BSP_SCHEDULE_DELAY }),
       ],
@@ -96,11 +102,11 @@ export class Tracing {
    * A request came in on a route; `parent`: what it says of its trace. It ends with the answer, or the connection.
    * `undefined`: too many are open, and this one has no spans.
    */
-  request(
-    { raw, id, route }: { readonly raw: IncomingMessage; readonly id: string; readonly route: string },
-    parent: TraceParent | undefined,
-  ): RequestSpan | undefined {
-    if (this.#open === OPEN_MAX) return undefined;
+  request(request: TracedRequest, parent: TraceParent | undefined): RequestSpan | undefined {
+    return this.#open === OPEN_MAX ? undefined : attempt(() => this.#begin(request, parent));
+  }
+
+  #begin({ raw, id, route }: TracedRequest, parent: TraceParent | undefined): RequestSpan {
     const method = raw.method ?? '_OTHER';
     const span = this.#tracer.startSpan(
       `${method} ${route}`,
@@ -128,6 +134,10 @@ export class Tracing {
    * `performance.now()`.
    */
   notified(notifications: readonly Notified[], startedAt: number): void {
+    attempt(() => this.#published(notifications, startedAt));
+  }
+
+  #published(notifications: readonly Notified[], startedAt: number): void {
     const counts = new Map<TraceContext, { sent: number; failed: number }>();
     for (const { span, isSent } of notifications) {
       if (span === undefined) continue;
@@ -142,7 +152,7 @@ export class Tracing {
       const span = this.#tracer.startSpan(
         `publish ${NOTIFICATION_TEMPLATE}`,
         {
-          kind: SpanKind.PRODUCER,
+          kind: SpanKind.CLIENT, // no subscriber is told of the trace
           startTime,
           attributes: {
             'messaging.system': 'redis',
@@ -184,6 +194,7 @@ interface RequestSpanOptions {
 export class RequestSpan {
   readonly #span: Span;
   readonly #of: RequestSpanOptions;
+  #isOver = false;
 
   constructor(span: Span, of: RequestSpanOptions) {
     this.#span = span;
@@ -194,11 +205,19 @@ export class RequestSpan {
     return this.#span.spanContext().traceId;
   }
 
+  /** False: nothing of it is kept, and only its ids are passed on. */
+  get isRecording(): boolean {
+    return this.#span.isRecording();
+  }
+
   /** Its events are on their way to Kafka. What is not ended is never shown. */
-  send(): SendSpan {
+  send(): SendSpan | undefined {
+    return attempt(() => this.#send());
+  }
+
+  #send(): SendSpan {
     const { tracer, topic } = this.#of;
-    // Nothing of it is kept, and only its ids are passed on.
-    if (!this.#span.isRecording()) return new SendSpan(this.#span, undefined);
+    if (!this.isRecording) return new SendSpan(this.#span, undefined);
     const attributes = {
       'messaging.system': 'kafka',
       'messaging.operation.name': 'send',
@@ -211,13 +230,20 @@ export class RequestSpan {
     return new SendSpan(span, span.spanContext());
   }
 
-  /** @param status of the answer; `undefined`: the connection was closed before there was one. */
+  /**
+   * Only the first call counts.
+   * @param status of the answer; `undefined`: the connection was closed before it had left.
+   */
   end(status: number | undefined): void {
-    if (status === undefined) fail(this.#span, 'closed');
-    else this.#span.setAttribute('http.response.status_code', status);
-    if (status !== undefined && status >= 500) fail(this.#span, String(status));
-    this.#span.end();
+    if (this.#isOver) return;
+    this.#isOver = true;
     this.#of.ended();
+    attempt(() => {
+      if (status === undefined) fail(this.#span, 'closed');
+      else this.#span.setAttribute('http.response.status_code', status);
+      if (status !== undefined && status >= 500) fail(this.#span, String(status));
+      this.#span.end();
+    });
   }
 }
 
@@ -243,23 +269,36 @@ export class SendSpan {
   /** One event is settled. */
   settledOne(id: string, { status, code, partition, offset }: SpanOutcome): void {
     if (this.context === undefined) return;
-    this.#span.setAttribute('messaging.message.id', id);
-    if (partition !== undefined)
-      this.#span.setAttribute('messaging.destination.partition.id', String(partition));
-    if (offset !== undefined) this.#span.setAttribute('messaging.kafka.offset', offset);
-    if (status !== 'stored') fail(this.#span, code ?? status);
-    this.#span.end();
+    attempt(() => {
+      this.#span.setAttribute('messaging.message.id', id);
+      if (partition !== undefined)
+        this.#span.setAttribute('messaging.destination.partition.id', String(partition));
+      if (offset !== undefined) this.#span.setAttribute('messaging.kafka.offset', offset);
+      if (status !== 'stored') fail(this.#span, code ?? status);
+      this.#span.end();
+    });
   }
 
   /** All events of a batch are settled. */
   settled(outcomes: readonly SpanOutcome[]): void {
     if (this.context === undefined) return;
-    this.#span.setAttribute('messaging.batch.message_count', outcomes.length);
-    const failed = outcomes.filter(({ status }) => status !== 'stored');
-    const [first] = failed;
-    if (first !== undefined)
-      fail(this.#span, first.code ?? first.status, { 'dual_stream.events_failed': failed.length });
-    this.#span.end();
+    attempt(() => {
+      this.#span.setAttribute('messaging.batch.message_count', outcomes.length);
+      const failed = outcomes.filter(({ status }) => status !== 'stored');
+      const [first] = failed;
+      if (first !== undefined)
+        fail(this.#span, first.code ?? first.status, { 'dual_stream.events_failed': failed.length });
+      this.#span.end();
+    });
+  }
+}
+
+/** Whatever goes wrong in the making of a span costs that span, and never an answer. */
+function attempt<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch {
+    return undefined;
   }
 }
 
@@ -274,15 +313,39 @@ function contextOf({ traceparent, tracestate }: TraceParent): SpanContext {
     spanId,
     traceFlags: Number.parseInt(flags, 16) & TraceFlags.SAMPLED,
     isRemote: true,
-    ...(tracestate !== undefined && { traceState: createTraceState(tracestate) }),
+    ...(tracestate !== undefined && { traceState: asReceived(tracestate) }),
   };
+}
+
+/** Passed on as it came. Taken apart it would be ten times as large, and come back in another order. */
+function asReceived(tracestate: string): TraceState {
+  const state: TraceState = {
+    serialize: () => tracestate,
+    get: () => undefined,
+    set: () => state,
+    unset: () => state,
+  };
+  return state;
+}
+
+function resourceOf({ OTEL_SERVICE_NAME: name }: Config): Resource {
+  return defaultResource()
+    .merge(resourceFromAttributes({ 'service.name': 'dual-stream' }))
+    .merge(detectResources({ detectors: [serviceInstanceIdDetector, envDetector] }))
+    .merge(resourceFromAttributes(name === undefined ? {} : { 'service.name': name }));
 }
 
 function exporterOptions(config: Config): { url?: string; headers?: Record<string, string> } {
   const base = config.OTEL_EXPORTER_OTLP_ENDPOINT;
-  const url = config.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? (base && `${base.replace(/\/$/, '')}/v1/traces`);
+  const url = config.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? (base && tracesUrl(base));
   const headers = config.OTEL_EXPORTER_OTLP_HEADERS;
   return { ...(url && { url }), ...(headers && { headers: headersOf(headers) }) };
+}
+
+function tracesUrl(endpoint: string): string {
+  const url = new URL(endpoint);
+  url.pathname = `${url.pathname.replace(/\/$/, '')}/v1/traces`;
+  return url.href;
 }
 
 /** `name=value,…`, values percent-encoded (OpenTelemetry Protocol Exporter, "Specifying headers"). */
@@ -305,11 +368,12 @@ function samplerOf({ OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG }: Config): Sa
   return OTEL_TRACES_SAMPLER.startsWith('parentbased_') ? new ParentBasedSampler({ root }) : root;
 }
 
-/** Says so once when spans can no longer be sent, and when they can again. */
+/** Says so when spans can no longer be sent, and when they can again; every ten seconds at most. */
 class WatchedExporter implements SpanExporter {
   readonly #exporter: SpanExporter;
   readonly #log: TracingOptions['log'];
-  #hasFailed = false;
+  #isFaultTold = false;
+  #toldAt = Number.NEGATIVE_INFINITY;
 
   constructor(exporter: SpanExporter, log: TracingOptions['log']) {
     this.#exporter = exporter;
@@ -318,11 +382,7 @@ class WatchedExporter implements SpanExporter {
 
   export(spans: ReadableSpan[], done: Parameters<SpanExporter['export']>[1]): void {
     this.#exporter.export(spans, (result) => {
-      const hasFailed = result.code !== 0;
-      if (hasFailed && !this.#hasFailed)
-        this.#log.warn({ reason: result.error?.message }, 'spans cannot be sent; they are dropped');
-      else if (!hasFailed && this.#hasFailed) this.#log.info('spans are sent again');
-      this.#hasFailed = hasFailed;
+      this.#tell(result.code === 0 ? undefined : reasonOf(result.error));
       done(result);
     });
   }
@@ -330,4 +390,20 @@ class WatchedExporter implements SpanExporter {
   shutdown(): Promise<void> {
     return this.#exporter.shutdown();
   }
+
+  #tell(reason: string | number | undefined): void {
+    if (reason === undefined) {
+      if (this.#isFaultTold) this.#log.info('spans are sent again');
+      this.#isFaultTold = false;
+    } else if (!this.#isFaultTold && performance.now() - this.#toldAt >= TELL_EVERY_MS) {
+      this.#isFaultTold = true;
+      this.#toldAt = performance.now();
+      this.#log.warn({ reason }, 'spans cannot be sent; they are dropped');
+    }
+  }
+}
+
+/** Nothing that the collector writes: it could be what it was sent. */
+function reasonOf(error: (Error & { code?: string | number }) | undefined): string | number {
+  return error?.code ?? error?.name ?? 'unknown';
 }

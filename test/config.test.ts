@@ -169,12 +169,14 @@ describe('configuration', () => {
       ['OTEL_EXPORTER_OTLP_ENDPOINT', 'http://user:canary@collector:4318'],
       ['OTEL_EXPORTER_OTLP_HEADERS', 'canary'],
       ['OTEL_EXPORTER_OTLP_HEADERS', 'a=canary%ff'],
+      ['OTEL_EXPORTER_OTLP_HEADERS', 'a=canary%0d%0ax'],
+      ['OTEL_EXPORTER_OTLP_HEADERS', 'a:b=canary'],
     ] as const) {
       const problems = problemsOf({ ...enough, [name]: value });
       assert.deepEqual([problems.length, problems[0]?.startsWith(`${name} `)], [1, true], `${name}=${value}`);
       assert.ok(!problems[0]?.includes('canary'));
     }
-    const basic = 'authorization=Basic%20dXNlcjpwYXNz==,x=a=b';
+    const basic = 'authorization=Basic%20dXNlcjpwYXNz==, x=a=b';
     assert.equal(problemsOf({ ...enough, OTEL_EXPORTER_OTLP_HEADERS: basic }).length, 0);
   });
 

@@ -22,7 +22,7 @@ import {
   type ReceivedEvents,
   receiveEvents,
 } from './receive-events.ts';
-import { recordTrace } from './trace-context.ts';
+import { recordTrace, sendSpan } from './trace-context.ts';
 
 export interface BatchRouteOptions extends EventsRouteOptions {
   readonly batchEventsMax: number;
@@ -64,7 +64,7 @@ export function batchRoute(scope: FastifyInstance, options: BatchRouteOptions): 
         return answerProblem(reply, problem);
       };
       try {
-        const sending = request.span?.send();
+        const sending = sendSpan(request, hold);
         const format = mediaType === 'application/json' ? 'json' : 'ndjson';
         const limits = {
           eventBytesMax: eventBytesMax(),

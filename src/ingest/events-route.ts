@@ -15,7 +15,7 @@ import {
   STORED_MEMBERS,
   TRACE_PARAMETERS,
 } from './specification.ts';
-import { recordTrace } from './trace-context.ts';
+import { recordTrace, sendSpan } from './trace-context.ts';
 
 const ONE_EVENT = { mediaTypes: ['application/json'], takesLong: false } as const;
 
@@ -35,7 +35,7 @@ export function eventsRoute(scope: FastifyInstance, options: EventsRouteOptions)
   function store(request: FastifyRequest, reply: FastifyReply, received: Received): void {
     const { bytes, hold, completeAt, endTurn } = received;
     try {
-      const sending = request.span?.send();
+      const sending = sendSpan(request, hold);
       const read = readEvent(bytes, 0, bytes.length, {
         receivedAtMs: Date.now(),
         eventBytesMax: eventBytesMax(),

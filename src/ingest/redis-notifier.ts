@@ -57,6 +57,8 @@ const SWEEP_INTERVAL_MS = 1000;
 const SUMMARY_INTERVAL_MS = 10_000;
 /** Of a notification in memory, beside its characters. */
 const NOTIFICATION_OVERHEAD_BYTES = 128;
+/** Of the identity of a span, beside what vendors add. */
+const SPAN_OVERHEAD_BYTES = 320;
 
 /**
  * Tells Redis subscribers which events are stored (promises P2 and P8). Best effort: what Redis does not take is
@@ -114,7 +116,8 @@ export class RedisNotifier {
       NOTIFICATION_OVERHEAD_BYTES +
       copiedBytes(channel) +
       copiedBytes(message) +
-      copiedBytes(aggregate ?? '');
+      copiedBytes(aggregate ?? '') +
+      (event.span === undefined ? 0 : spanBytes(event.span));
     this.#fallen += this.#queue.push({ channel, aggregate, message, bytes, queuedAt: now, span: event.span });
     this.#schedule();
   }
@@ -249,6 +252,11 @@ export class RedisNotifier {
     if (this.#isFlushing || (this.#queue.count > 0 && (state === 'up' || state === 'connecting'))) return;
     this.#onIdle?.();
   }
+}
+
+/** What a span's identity keeps, with what vendors add to it. */
+function spanBytes({ traceState }: TraceContext): number {
+  return SPAN_OVERHEAD_BYTES + (traceState?.serialize().length ?? 0);
 }
 
 /**

@@ -1,5 +1,7 @@
+import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { RequestSpan, SendSpan, TraceContext, TraceParent, Tracing } from '../tracing.ts';
+import type { Hold } from './buffer-budget.ts';
 import { encodeRecordHeaders } from './record-batch.ts';
 
 /** Version 00 has exactly these fields; a later one may have more behind them (W3C Trace Context, 3.2). */
@@ -12,6 +14,8 @@ const TRACE_ID_LENGTH = 32;
 const TRACESTATE_LENGTH_MAX = 512;
 /** Both, as headers of a record. */
 export const TRACE_HEADERS_BYTES_MAX = 2 * TRACESTATE_LENGTH_MAX + 64;
+/** What a span of publishing keeps in memory, with the longest `tracestate`. */
+const SEND_SPAN_BYTES = 2048;
 const TRACESTATE = /^[\x20-\x7e\t]+$/;
 
 declare module 'fastify' {
@@ -38,10 +42,36 @@ export function requestSpans(scope: FastifyInstance, tracing: Tracing | undefine
     const span = tracing.request({ raw, id, route: routeOptions.url ?? '' }, traceParentOf(request));
     if (span !== undefined) {
       request.span = span;
-      response.once('close', () => span.end(response.headersSent ? response.statusCode : undefined));
+      const spans = spansOn(raw.socket);
+      spans.add(span);
+      response.once('close', () => {
+        spans.delete(span);
+        span.end(response.writableFinished ? response.statusCode : undefined);
+      });
     }
     done();
   });
+}
+
+/** Node tells no response that its connection is closed when a tunnel was asked for behind it. */
+const open = new WeakMap<Socket, Set<RequestSpan>>();
+
+function spansOn(socket: Socket): Set<RequestSpan> {
+  const known = open.get(socket);
+  if (known !== undefined) return known;
+  const spans = new Set<RequestSpan>();
+  open.set(socket, spans);
+  socket.once('close', () => {
+    for (const span of spans) span.end(undefined);
+    spans.clear();
+  });
+  return spans;
+}
+
+/** The span of publishing what a request holds; `undefined`: it has none, or there is no room for it. */
+export function sendSpan({ span }: FastifyRequest, hold: Hold): SendSpan | undefined {
+  if (span === undefined || (span.isRecording && !hold.take(SEND_SPAN_BYTES))) return undefined;
+  return span.send();
 }
 
 /**

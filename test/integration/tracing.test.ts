@@ -14,6 +14,7 @@ const PARENT = '00f067aa0ba902b7';
 const CANARY = 'canary-7d1f';
 const SERVER = 2;
 const PRODUCER = 4;
+const CLIENT = 3;
 const ERROR = 2;
 
 const event = (id: string, more: object = {}) => ({
@@ -92,7 +93,7 @@ describe('spans', () => {
       [request.parentSpanId, send.parentSpanId, notification.parentSpanId],
       [PARENT, request.spanId, send.spanId],
     );
-    assert.deepEqual([request.kind, send.kind, notification.kind], [SERVER, PRODUCER, PRODUCER]);
+    assert.deepEqual([request.kind, send.kind, notification.kind], [SERVER, PRODUCER, CLIENT]);
     assert.deepEqual(request.attributes, {
       'http.request.method': 'POST',
       'http.route': '/v1/events',

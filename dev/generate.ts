@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { asyncapiYaml } from './asyncapi.ts';
+import { chartDocuments } from './chart/documents.ts';
 import { dashboardJson } from './dashboard.ts';
 import { openapiYaml } from './openapi.ts';
 import { envExample, settingsTable } from './settings-documents.ts';
@@ -18,6 +19,7 @@ export async function generatedDocuments(): Promise<ReadonlyMap<string, string>>
     ['openapi/openapi.yaml', await openapiYaml()],
     ['openapi/asyncapi.yaml', asyncapiYaml()],
     ['observability/dashboard.json', dashboardJson()],
+    ...chartDocuments(),
   ]);
 }
 

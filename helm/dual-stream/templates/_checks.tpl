@@ -36,6 +36,12 @@
 {{- if and .Values.autoscaling.enabled .Values.keda.enabled -}}
 {{- fail "autoscaling.enabled and keda.enabled exclude each other: two would set the number of pods" -}}
 {{- end -}}
+{{- if and .Values.keda.enabled (not .Values.keda.prometheus.serverAddress) -}}
+{{- fail "keda.prometheus.serverAddress is required" -}}
+{{- end -}}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
+{{- fail "httpRoute.parentRefs is required: the Gateways that the route belongs to" -}}
+{{- end -}}
 {{- if and .Values.monitoring.serviceMonitor.enabled .Values.monitoring.podMonitor.enabled -}}
 {{- fail "monitoring.serviceMonitor.enabled and monitoring.podMonitor.enabled exclude each other: every sample would be counted twice" -}}
 {{- end -}}

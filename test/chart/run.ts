@@ -1,0 +1,92 @@
+import { join } from 'node:path';
+import { temporaryFolder } from '../../dev/folders.ts';
+import { helmBinary } from '../../dev/helm.ts';
+import { pythonTools } from '../../dev/python-tools.ts';
+import { StartError } from '../../dev/start-error.ts';
+import { CASES } from './cases.ts';
+import { isOfOperator, kubernetesVerdicts, operatorProblems } from './kubernetes-schemas.ts';
+import { type PodSpec, podSecurityProblems } from './pod-security.ts';
+import { REFUSALS } from './refusals.ts';
+import { Helm, type KubernetesObject, VALUES_FILES, valuesOf } from './rendering.ts';
+import { environmentOf, settingProblems, strangeNames } from './service-settings.ts';
+import { wiringProblems } from './wiring.ts';
+
+/**
+ * `npm run test:chart`: the Helm chart, rendered with every file of values in it. Needs Go and Python: Helm and the
+ * schemas of Kubernetes are fetched once in a clone. No cluster.
+ */
+
+const REQUIREMENTS = join(import.meta.dirname, '..', '..', 'dev', 'kubernetes-validate', 'requirements.txt');
+/** From the oldest that still gets fixes to the newest. */
+const KUBERNETES_VERSIONS = ['1.31', '1.34', '1.37'];
+const CI_FILES_MIN = 8;
+
+const print = (line: string) => process.stdout.write(`${line}\n`);
+let passed = 0;
+let failed = 0;
+
+function check(what: string, isSo: boolean, why = ''): void {
+  if (isSo) passed += 1;
+  else {
+    failed += 1;
+    print(`FAILED ${what} ${why}`);
+  }
+}
+
+const checkNone = (what: string, problems: readonly string[]) =>
+  check(what, problems.length === 0, problems.join('; '));
+
+async function main(): Promise<void> {
+  const helm = new Helm(await helmBinary(print));
+  const { python } = await pythonTools(REQUIREMENTS, { name: 'kubernetes-validate', progress: print });
+  const folder = temporaryFolder('chart');
+
+  check('there are files of values', VALUES_FILES.size >= CI_FILES_MIN);
+  const distinct = new Map<string, KubernetesObject>();
+  for (const name of VALUES_FILES.keys()) {
+    const complaint = helm.lint(valuesOf(name));
+    check(`${name}: helm lint`, complaint === '', complaint);
+    const objects = helm.render(valuesOf(name));
+    checkObjects(name, objects, join(folder, name));
+    for (const object of objects) distinct.set(JSON.stringify(object), object);
+  }
+  checkSchemas([...distinct.values()], python, folder);
+  for (const { what, values, message } of REFUSALS) {
+    const refusal = helm.refusal(values);
+    check(`refused: ${what}`, message.test(refusal), refusal || 'it was rendered');
+  }
+  for (const { what, holds } of CASES) check(what, await holds(helm));
+}
+
+function checkObjects(name: string, objects: readonly KubernetesObject[], folder: string): void {
+  for (const { kind, spec } of objects) {
+    const podSpec: PodSpec | undefined = kind === 'Pod' ? spec : spec?.template?.spec;
+    if (podSpec !== undefined) checkNone(`${name}: security of ${kind}`, podSecurityProblems(podSpec));
+  }
+  checkNone(`${name}: names of settings`, strangeNames(environmentOf(objects)));
+  checkNone(`${name}: the service starts with them`, settingProblems(objects, folder));
+  checkNone(`${name}: objects fit together`, wiringProblems(objects));
+}
+
+/** Many objects are the same for all values, so each is looked at once. */
+function checkSchemas(objects: readonly KubernetesObject[], python: string, folder: string): void {
+  for (const object of objects.filter(isOfOperator))
+    checkNone(`schema of ${object.kind}`, operatorProblems(object));
+  const own = objects.filter((object) => !isOfOperator(object));
+  for (const version of KUBERNETES_VERSIONS) {
+    const verdicts = kubernetesVerdicts(own, { python, version, file: join(folder, 'objects.yaml') });
+    check(`Kubernetes ${version}: every object has a verdict`, verdicts.length === own.length);
+    for (const verdict of verdicts)
+      check(`Kubernetes ${version}:`, verdict.startsWith('INFO') && verdict.endsWith(version), verdict);
+  }
+}
+
+try {
+  await main();
+  print(`${passed} passed, ${failed} failed`);
+  process.exitCode = failed === 0 ? 0 : 1;
+} catch (error) {
+  if (!(error instanceof StartError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = 1;
+}

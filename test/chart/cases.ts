@@ -23,7 +23,8 @@ const checksum = (objects: readonly KubernetesObject[]): string =>
   only(objects, 'Deployment').spec.template.metadata.annotations['checksum/config'];
 const portsOf = (rules: readonly { ports: { port: number | string }[] }[]) =>
   rules.map(({ ports }) => ports.map(({ port }) => port).join(','));
-const networkPolicy = (helm: Helm, name: string) => only(render(helm, name), 'NetworkPolicy').spec;
+const networkPolicy = (helm: Helm, name: string) =>
+  only(render(helm, name, 'networkPolicy.enabled=true'), 'NetworkPolicy').spec;
 
 export const CASES: readonly Case[] = [
   {
@@ -119,14 +120,17 @@ export const CASES: readonly Case[] = [
       );
     },
   },
-  {
-    what: 'DNS, brokers and the issuer can be reached, and a Redis that is off cannot',
-    holds: (helm) => portsOf(networkPolicy(helm, 'jwt').egress).join(' ') === '53,53 9092 443',
-  },
-  {
-    what: 'DNS, brokers, Redis and the collector can be reached',
-    holds: (helm) => portsOf(networkPolicy(helm, 'monitoring').egress).join(' ') === '53,53 9092 6379 4318',
-  },
+  ...Object.entries({
+    jwt: '53,53 9092 443',
+    monitoring: '53,53 9092 6379 4318',
+    'mtls-kafka': '53,53 9093 6380',
+    sasl: '53,53 9096 26379,6379',
+    'api-key': '53,53 9092 6379',
+    oauth: '53,53 9096 443',
+  }).map(([name, ports]) => ({
+    what: `${name}: what the settings name can be reached, and nothing else`,
+    holds: (helm: Helm) => portsOf(networkPolicy(helm, name).egress).join(' ') === ports,
+  })),
   {
     what: 'the rules are those of observability/',
     holds: (helm) => {

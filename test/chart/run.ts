@@ -36,6 +36,15 @@ function check(what: string, isSo: boolean, why = ''): void {
 const checkNone = (what: string, problems: readonly string[]) =>
   check(what, problems.length === 0, problems.join('; '));
 
+/** What is not there to be looked into has failed as well. */
+async function checkRun(what: string, run: () => void | Promise<void>): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    check(what, false, String(error));
+  }
+}
+
 async function main(): Promise<void> {
   const helm = new Helm(await helmBinary(print));
   const { python } = await pythonTools(REQUIREMENTS, { name: 'kubernetes-validate', progress: print });
@@ -46,16 +55,18 @@ async function main(): Promise<void> {
   for (const name of VALUES_FILES.keys()) {
     const complaint = helm.lint(valuesOf(name));
     check(`${name}: helm lint`, complaint === '', complaint);
-    const objects = helm.render(valuesOf(name));
-    checkObjects(name, objects, join(folder, name));
-    for (const object of objects) distinct.set(JSON.stringify(object), object);
+    await checkRun(`${name}: objects`, () => {
+      const objects = helm.render(valuesOf(name));
+      for (const object of objects) distinct.set(JSON.stringify(object), object);
+      checkObjects(name, objects, join(folder, name));
+    });
   }
   checkSchemas([...distinct.values()], python, folder);
   for (const { what, values, message } of REFUSALS) {
     const refusal = helm.refusal(values);
     check(`refused: ${what}`, message.test(refusal), refusal || 'it was rendered');
   }
-  for (const { what, holds } of CASES) check(what, await holds(helm));
+  for (const { what, holds } of CASES) await checkRun(what, async () => check(what, await holds(helm)));
 }
 
 function checkObjects(name: string, objects: readonly KubernetesObject[], folder: string): void {

@@ -61,10 +61,12 @@ describe('the trace of a request', () => {
   });
 });
 
+const event = (id: string) => `{"id":"${id}","type":"t","source_type":"user","source_id":"s"}`;
+
+const post = (id: string, length = event(id).length) =>
+  `POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n${event(id)}`;
+
 describe('the spans of requests', () => {
-  const event = (id: string) => `{"id":"${id}","type":"t","source_type":"user","source_id":"s"}`;
-  const post = (id: string, length = event(id).length) =>
-    `POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n${event(id)}`;
   const slow = post('slow');
   const others = ['a', 'b', 'c'].map((id) => post(id)).join('');
   const tunnel = 'CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n';

@@ -13,6 +13,8 @@ export interface Container {
   untilHealthy(): Promise<void>;
   /** Process 1 of the container, as the kernel shows it. */
   processStatus(): Promise<ReadonlyMap<string, string>>;
+  /** Processes that process 1 has to wait for when they end, and that nothing else does. */
+  children(): Promise<readonly string[]>;
   metrics(): Promise<ReadonlyMap<string, number>>;
   /** Runs JavaScript in the container, and returns what it prints. */
   evaluate(script: string): Promise<string>;
@@ -80,6 +82,10 @@ export async function runContainer(
     processStatus: async () => {
       const status = readFileSync(`/proc/${await inspect('.State.Pid')}/status`, 'utf8');
       return new Map(status.split('\n').map((line) => line.split(/:\s*/, 2) as [string, string]));
+    },
+    children: async () => {
+      const pid = await inspect('.State.Pid');
+      return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
     },
     metrics: async () => samplesIn(await (await fetch(`http://${HOST}:${managementPort}/metrics`)).text()),
     evaluate: async (script) => (await docker(['exec', name, 'node', '-e', script])).trim(),

@@ -19,6 +19,7 @@ const LOAD_MS = 4_000;
 const STORED_MIN = 1_000;
 const HELD_MS = 500;
 const IDLE_STOP_MS_MAX = 5_000;
+const ENTRY = 'dist/ingest/server.js';
 const SETTLED = 'stopped; everything that was accepted is settled';
 
 export function claimsAboutImage(claims: Claims, { bytes, compressedBytes, labels }: BuiltImage): void {
@@ -88,7 +89,8 @@ async function claimsAboutProcess(claims: Claims, container: Container): Promise
   const status = await container.processStatus();
   const [uid] = status.get('Uid')?.split('\t') ?? [];
   claims.add(`it is not root: user ${uid}`, uid !== undefined && Number(uid) > 0);
-  claims.add('it is process 1 itself', status.get('NSpid')?.split('\t').at(-1) === '1');
+  const command = await container.command();
+  claims.add(`it is process 1 itself: ${command[0]}`, command[0] === 'node' && command.at(-1) === ENTRY);
   claims.add('no process is left to it', (await container.children()).length === 0);
   const mayNothing = ['CapEff', 'CapPrm', 'CapBnd'].every((name) => Number(`0x${status.get(name)}`) === 0);
   claims.add('it has no capability, and can get none', mayNothing && status.get('NoNewPrivs') === '1');

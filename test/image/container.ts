@@ -13,6 +13,8 @@ export interface Container {
   untilHealthy(): Promise<void>;
   /** Process 1 of the container, as the kernel shows it. */
   processStatus(): Promise<ReadonlyMap<string, string>>;
+  /** The words that process 1 was started with. */
+  command(): Promise<readonly string[]>;
   /** Processes that process 1 has to wait for when they end, and that nothing else does. */
   children(): Promise<readonly string[]>;
   metrics(): Promise<ReadonlyMap<string, number>>;
@@ -83,6 +85,10 @@ export async function runContainer(
       const status = readFileSync(`/proc/${await inspect('.State.Pid')}/status`, 'utf8');
       return new Map(status.split('\n').map((line) => line.split(/:\s*/, 2) as [string, string]));
     },
+    command: async () =>
+      readFileSync(`/proc/${await inspect('.State.Pid')}/cmdline`, 'utf8')
+        .split('\0')
+        .slice(0, -1),
     children: async () => {
       const pid = await inspect('.State.Pid');
       return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);

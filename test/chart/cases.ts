@@ -23,6 +23,14 @@ const checksum = (objects: readonly KubernetesObject[]): string =>
   only(objects, 'Deployment').spec.template.metadata.annotations['checksum/config'];
 const portsOf = (rules: readonly { ports: { port: number | string }[] }[]) =>
   rules.map(({ ports }) => ports.map(({ port }) => port).join(','));
+/** What the first `helm install` of a document sets. */
+function installValues(document: string): readonly string[] {
+  const text = readFileSync(join(import.meta.dirname, '..', '..', document), 'utf8').replace(/\\\n/g, ' ');
+  const [, command = ''] = /helm install \S+ \S+ (.*)/.exec(text) ?? [];
+  const words = command.split(/\s+/).filter((word) => word !== '');
+  if (!words.includes('--set')) throw new Error(`${document} installs nothing`);
+  return words;
+}
 const networkPolicy = (helm: Helm, name: string) =>
   only(render(helm, name, 'networkPolicy.enabled=true'), 'NetworkPolicy').spec;
 
@@ -40,6 +48,14 @@ export const CASES: readonly Case[] = [
   {
     what: 'the same values give the same objects',
     holds: (helm) => new Set([1, 2].map(() => JSON.stringify(render(helm, 'everything')))).size === 1,
+  },
+  {
+    what: 'the commands of the documents install it',
+    holds: (helm) =>
+      ['README.md', join('helm', 'dual-stream', 'README.md')].every((document) => {
+        const objects = helm.render(installValues(document));
+        return objects.some(({ kind }) => kind === 'Deployment');
+      }),
   },
   {
     what: 'a digest wins over a tag',

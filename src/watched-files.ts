@@ -23,6 +23,7 @@ export class WatchedFiles<T> {
   #texts: readonly string[];
   #isReadable = true;
   #isLooking = false;
+  #isClosed = false;
 
   /** @throws Error when there is no good content to begin with. */
   constructor(options: WatchedFilesOptions<T>) {
@@ -37,7 +38,9 @@ export class WatchedFiles<T> {
     return this.#value;
   }
 
+  /** Nobody is told of anything any more, nor of what is being read just now. */
   close(): void {
+    this.#isClosed = true;
     clearInterval(this.#timer);
   }
 
@@ -49,12 +52,14 @@ export class WatchedFiles<T> {
     try {
       this.#isReadable = false;
       const texts = await Promise.all(paths.map((path) => readFile(path, 'utf8')));
+      if (this.#isClosed) return;
       this.#isReadable = true;
       if (wasReadable && texts.every((text, index) => text === this.#texts[index])) return;
       this.#texts = texts;
       this.#value = parse(texts);
       onChange(this.#value);
     } catch (error) {
+      if (this.#isClosed) return;
       if (this.#isReadable) onFault((error as Error).message);
       else if (wasReadable) onFault(`it cannot be read (${(error as NodeJS.ErrnoException).code})`);
     } finally {

@@ -87,6 +87,19 @@ describe('watched files', () => {
     assert.equal(watched.value, 2);
   });
 
+  it('tells nothing after its end, nor what was being read then', async () => {
+    writeFileSync(path, '1');
+    for (let count = 0; count < 20; count += 1) {
+      const watched = watch();
+      await delay(count % 7);
+      rmSync(path);
+      watched.close();
+      await delay(5);
+      writeFileSync(path, '1');
+    }
+    assert.deepEqual(said, []);
+  });
+
   it('has to be good to begin with', () => {
     assert.throws(watch, /ENOENT/);
     write('one');

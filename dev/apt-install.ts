@@ -11,14 +11,16 @@ const COMMANDS: readonly (readonly string[])[] = [
   ['install', '-y', '-qq', '--no-install-recommends'],
 ];
 
-/** Installs packages of Debian, as root. Who may not is told what to install. */
+/** Installs packages of Debian, as root, if the program was called with `--install`. Others are told what to install. */
 export async function aptInstall(packages: readonly string[], progress: Progress): Promise<void> {
   const names = packages.join(' ');
-  if (process.getuid?.() !== 0 || findOnPath('apt-get') === undefined) {
+  if (!process.argv.includes('--install')) {
     throw new MissingProgramError(
-      `${names} is needed, and can be installed here only as root on Debian (apt-get install ${names})`,
+      `${names} is needed: install it, or add \`-- --install\` to have it done (as root on Debian)`,
     );
   }
+  if (process.getuid?.() !== 0 || findOnPath('apt-get') === undefined)
+    throw new MissingProgramError(`${names} is needed, and can be installed only as root on Debian`);
   const logFile = join(LOCAL_FOLDER, 'apt-get.log');
   mkdirSync(LOCAL_FOLDER, { recursive: true });
   rmSync(logFile, { force: true });

@@ -23,8 +23,11 @@ const redis = new Redis(REDIS_URL);
 redis.on('error', ({ message }) => console.error(`Redis: ${message}`));
 redis.on('pmessage', (_pattern, channel, message) => {
   // events:{source_type}:{source_id}; the message has the id, the type and the source's id.
-  const sourceType = channel.split(':')[1];
-  tell(`data: ${JSON.stringify({ source_type: sourceType, ...JSON.parse(message) })}\n\n`);
+  try {
+    tell(`data: ${JSON.stringify({ ...JSON.parse(message), source_type: channel.split(':')[1] })}\n\n`);
+  } catch {
+    console.error(`what came on ${channel} is no notification`);
+  }
 });
 await redis.psubscribe('events:*:*');
 const heartbeat = setInterval(() => tell(': still here\n\n'), HEARTBEAT_MS);

@@ -23,6 +23,10 @@ const server = createServer(async (request, response) => {
     response.writeHead(status, { 'content-type': 'text/plain' }).end(`${why}\n`);
   try {
     if (request.method !== 'POST') return void answer(405, 'POST deliveries here');
+    if (Number(request.headers['content-length']) > BODY_MAX_BYTES) {
+      response.setHeader('connection', 'close');
+      return void answer(413, 'too large');
+    }
     const body = await bodyOf(request);
     if (body === undefined) return void answer(413, 'too large');
     if (!isSigned(body, String(request.headers['x-hub-signature-256'] ?? '')))

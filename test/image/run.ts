@@ -17,7 +17,9 @@ import { type Container, runContainer } from './container.ts';
 const EXIT_INTERRUPTED = 130;
 
 const print = (line: string) => process.stdout.write(`${line}\n`);
-const { values: args } = parseArgs({ options: { signal: { type: 'string', default: 'TERM' } } });
+const { values: args } = parseArgs({
+  options: { signal: { type: 'string', default: 'TERM' }, install: { type: 'boolean' } }, // see apt-install.ts
+});
 const claims = new Claims(print);
 const undo: (() => Promise<unknown>)[] = [];
 let cleaning: Promise<boolean> | undefined;

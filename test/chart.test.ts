@@ -79,7 +79,9 @@ describe('chart', () => {
     const compare = (schema: Schema, value: unknown, path: readonly string[]) => {
       for (const [name, inner] of Object.entries(schema.properties ?? {})) {
         // Settings have defaults of their own, and of probes only some members are set.
-        if (name === 'config' || name === 'global' || path[0] === 'probes') continue;
+        if (name === 'config' || path[0] === 'probes') continue;
+        // For charts that this one is a part of.
+        if (path.length === 0 && (name === 'global' || name === 'enabled')) continue;
         if (!isMap(value) || !(name in value)) missing.push([...path, name].join('.'));
         else compare(inner, value[name], [...path, name]);
       }

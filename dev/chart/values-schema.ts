@@ -102,7 +102,7 @@ const Values = closed({
   resources: anyObject,
   podSecurityContext: anyObject,
   securityContext: anyObject,
-  probes: closed({ startup: probe, liveness: probe, readiness: probe }),
+  probes: closed({ startup: orNull(probe), liveness: orNull(probe), readiness: orNull(probe) }),
   podDisruptionBudget: closed({
     enabled: flag,
     maxUnavailable: orNull(countOrPercentage),
@@ -167,7 +167,7 @@ const Values = closed({
     ingress: closed({ api: anyObjects, management: anyObjects, extra: anyObjects }),
     egress: closed({
       enabled: flag,
-      dns: closed({ peers: anyObjects }),
+      dns: peers,
       kafka: peers,
       redis: peers,
       issuer: peers,
@@ -187,7 +187,8 @@ const Values = closed({
   extraContainers: anyObjects,
   initContainers: anyObjects,
   extraObjects: anyObjects,
-  // Helm hands them to a chart that is a part of another.
+  // What a chart that this one is a part of says of it, and what Helm hands to all parts.
+  enabled: flag,
   global: anyObject,
 });
 

@@ -12,6 +12,15 @@ import { containerOf, environmentOf } from './service-settings.ts';
 
 const OBSERVABILITY = join(import.meta.dirname, '..', '..', 'observability');
 
+/** How a cluster lists what it knows. */
+const DEPLOYMENTS = {
+  name: 'deployments',
+  singularName: 'deployment',
+  namespaced: true,
+  kind: 'Deployment',
+  verbs: ['get'],
+};
+
 export interface Case {
   readonly what: string;
   readonly holds: (helm: Helm) => boolean | Promise<boolean>;
@@ -19,6 +28,18 @@ export interface Case {
 
 const render = (helm: Helm, name: string, ...assignments: readonly string[]) =>
   helm.render([...valuesOf(name), ...assignments.flatMap((each) => ['--set', each])]);
+const renderJson = (helm: Helm, name: string, assignments: readonly string[]) =>
+  helm.render([
+    ...valuesOf(name),
+    ...assignments.flatMap((each) => [/=[\d.e-]+$/.test(each) ? '--set-json' : '--set', each]),
+  ]);
+/** A variable of extraEnv; from a Secret if no value is given. */
+const extraEnv = (name: string, value?: string) => [
+  `extraEnv[0].name=${name}`,
+  value === undefined
+    ? 'extraEnv[0].valueFrom.secretKeyRef.name=mine'
+    : `extraEnv[0].value="${value}"`.replaceAll('"', ''),
+];
 const checksum = (objects: readonly KubernetesObject[]): string =>
   only(objects, 'Deployment').spec.template.metadata.annotations['checksum/config'];
 const portsOf = (rules: readonly { ports: { port: number | string }[] }[]) =>
@@ -75,7 +96,72 @@ export const CASES: readonly Case[] = [
     holds: (helm) =>
       graceOf(render(helm, 'minimal')) === 30 &&
       graceOf(render(helm, 'autoscaling')) === 48 &&
-      graceOf(render(helm, 'minimal', 'terminationGracePeriodSeconds=26')) === 26,
+      graceOf(render(helm, 'minimal', 'terminationGracePeriodSeconds=31')) === 31 &&
+      graceOf(render(helm, 'minimal', 'config.SHUTDOWN_TIMEOUT_MS=null')) === 30 &&
+      graceOf(render(helm, 'minimal', 'config.SHUTDOWN_DELAY_MS=null')) === 25 &&
+      graceOf(render(helm, 'minimal', ...extraEnv('SHUTDOWN_TIMEOUT_MS', '60000'))) === 70,
+  },
+  {
+    what: 'small fractions are written without an exponent',
+    holds: (helm) =>
+      [0.00005, 0.5, 0.000000001].every((part) => {
+        const values = ['config.OTEL_TRACES_SAMPLER=traceidratio', `config.OTEL_TRACES_SAMPLER_ARG=${part}`];
+        const text = environmentOf(renderJson(helm, 'minimal', values)).OTEL_TRACES_SAMPLER_ARG ?? '';
+        return /^0\.\d{1,9}$/.test(text) && Number(text) === part;
+      }),
+  },
+  {
+    what: 'secrets may come by files of config or by extraEnv',
+    holds: (helm) => {
+      const user = ['config.KAFKA_SASL_MECHANISM=PLAIN', 'config.KAFKA_SASL_USERNAME=me'];
+      const byFile = render(helm, 'minimal', ...user, 'config.KAFKA_SASL_PASSWORD_FILE=/vault/password');
+      const byEnv = render(helm, 'minimal', ...user, ...extraEnv('KAFKA_SASL_PASSWORD'));
+      const redis = render(
+        helm,
+        'minimal',
+        'redis.url=',
+        'redis.ca.existingSecret=ca',
+        ...extraEnv('REDIS_URL'),
+      );
+      return [byFile, byEnv, redis].every((objects) => objects.some(({ kind }) => kind === 'Deployment'));
+    },
+  },
+  {
+    what: 'pods that are replaced all at once have no rolling update',
+    holds: (helm) => {
+      const { strategy } = only(render(helm, 'minimal', 'updateStrategy.type=Recreate'), 'Deployment').spec;
+      return JSON.stringify(strategy) === '{"type":"Recreate"}';
+    },
+  },
+  {
+    what: 'a probe that is null is left out',
+    holds: (helm) => {
+      const container = containerOf(render(helm, 'minimal', 'probes.startup=null'));
+      return container.startupProbe === undefined && container.livenessProbe !== undefined;
+    },
+  },
+  {
+    what: 'it may be a part of another chart',
+    holds: (helm) => render(helm, 'minimal', 'enabled=true', 'global.registry=example').length > 0,
+  },
+  {
+    what: 'an autoscaler begins with the pods that there are',
+    holds: async (helm) =>
+      (await replicasBeside(helm, 7)) === 7 && (await replicasBeside(helm)) === undefined,
+  },
+  {
+    what: 'OpenShift chooses the user',
+    holds: (helm) => {
+      const { securityContext } = only(helm.render(valuesOf('openshift')), 'Deployment').spec.template.spec;
+      const chosen = ['runAsUser', 'runAsGroup', 'fsGroup'];
+      return securityContext.runAsNonRoot === true && chosen.every((name) => !(name in securityContext));
+    },
+  },
+  {
+    what: 'the log of helm test can be read after it',
+    holds: (helm) =>
+      only(render(helm, 'minimal'), 'Pod').metadata.annotations?.['helm.sh/hook-delete-policy'] ===
+      'before-hook-creation',
   },
   {
     what: 'who mounts files otherwise names them in config',
@@ -143,6 +229,7 @@ export const CASES: readonly Case[] = [
     sasl: '53,53 9096 26379,6379',
     'api-key': '53,53 9092 6379',
     oauth: '53,53 9096 443',
+    openshift: '5353,5353 9092 6379',
   }).map(([name, ports]) => ({
     what: `${name}: what the settings name can be reached, and nothing else`,
     holds: (helm: Helm) => portsOf(networkPolicy(helm, name).egress).join(' ') === ports,
@@ -179,7 +266,9 @@ export const CASES: readonly Case[] = [
       notesOf(helm, 'minimal').includes('WARNING: config.AUTH_MODE is none') &&
       notesOf(helm, 'minimal').includes('curl -i http://127.0.0.1:8080/v1/events') &&
       !notesOf(helm, 'api-key').includes('WARNING') &&
-      notesOf(helm, 'mtls-kafka').includes('https://127.0.0.1:8080/v1/events'),
+      notesOf(helm, 'mtls-kafka').includes(
+        '--insecure --cert client.crt --key client.key https://127.0.0.1:8080/v1/events',
+      ),
   },
   { what: 'the pod of helm test waits until the service is ready', holds: testPodWaits },
 ];
@@ -202,6 +291,34 @@ function notesOf(helm: Helm, name: string): string {
   const values = [...valuesOf(name), '--set-json', `extraObjects=${JSON.stringify([object])}`];
   const { data } = only(helm.render(values), 'ConfigMap', 'notes');
   return Buffer.from(data?.notes ?? '', 'base64').toString();
+}
+
+/** The number of pods that is rendered against a cluster whose Deployment has so many, or that has no Deployment. */
+async function replicasBeside(helm: Helm, replicas?: number): Promise<number | undefined> {
+  const server = createServer((request, response) => {
+    const isDeployment = request.url?.endsWith(`/namespaces/${NAMESPACE}/deployments/${RELEASE}-dual-stream`);
+    const list = { groupVersion: 'apps/v1', resources: [DEPLOYMENTS] };
+    const object = { apiVersion: 'apps/v1', kind: 'Deployment', metadata: {}, spec: { replicas } };
+    const answer = request.url?.startsWith('/apis/apps/v1')
+      ? isDeployment
+        ? replicas && object
+        : { kind: 'APIResourceList', ...list }
+      : undefined;
+    response.statusCode = answer ? 200 : 404;
+    response.setHeader('content-type', 'application/json');
+    response.end(
+      JSON.stringify(answer ?? { kind: 'Status', apiVersion: 'v1', reason: 'NotFound', code: 404 }),
+    );
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    const { port } = server.address() as AddressInfo;
+    const objects = await helm.renderBeside(`http://127.0.0.1:${port}`, valuesOf('autoscaling'));
+    return only(objects, 'Deployment').spec.replicas;
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
 }
 
 /** Runs its program against a server that is not ready at first. */

@@ -28,7 +28,7 @@ const VOLUMES = new Set([
   'secret',
 ]);
 
-export function podSecurityProblems(spec: PodSpec): readonly string[] {
+export function podSecurityProblems(spec: PodSpec, uidWanted: number | undefined): readonly string[] {
   const pod = spec.securityContext ?? {};
   const problems: string[] = [];
   const hold = (isSo: boolean, problem: string) => {
@@ -48,7 +48,7 @@ export function podSecurityProblems(spec: PodSpec): readonly string[] {
     const uid = own.runAsUser ?? pod.runAsUser;
     const seccomp = own.seccompProfile ?? pod.seccompProfile;
     hold((own.runAsNonRoot ?? pod.runAsNonRoot) === true, `${name} may run as root`);
-    hold(uid === 65_534, `${name} runs as ${uid}`);
+    hold(uid === uidWanted, `${name} runs as ${uid}`);
     hold(seccomp?.type === 'RuntimeDefault', `${name} has no seccomp profile`);
     hold(own.allowPrivilegeEscalation === false, `${name} may escalate privileges`);
     hold(own.privileged !== true, `${name} is privileged`);

@@ -60,9 +60,9 @@ export const REFUSALS: readonly Refusal[] = [
     message: /MANAGEMENT_PORT/,
   },
   {
-    what: 'a grace period as long as the drain',
-    values: minimalBut('terminationGracePeriodSeconds=25'),
-    message: /terminationGracePeriodSeconds is 25, but .* 25000 ms/,
+    what: 'a grace period without time to close',
+    values: minimalBut('terminationGracePeriodSeconds=29'),
+    message: /terminationGracePeriodSeconds is 29, but .* 25000 ms.* at least 30/,
   },
   {
     what: 'a grace period shorter than a longer drain',
@@ -91,9 +91,80 @@ export const REFUSALS: readonly Refusal[] = [
   },
   {
     what: 'a client without its secret',
-    values: minimalBut(oauth),
+    values: minimalBut(
+      oauth,
+      'config.KAFKA_SASL_OAUTH_TOKEN_URL=https://issuer.example.com/token',
+      'config.KAFKA_SASL_OAUTH_CLIENT_ID=me',
+    ),
     message: /kafka\.oauthClientSecret\.existingSecret is required/,
   },
+  ...(
+    [
+      ['OAUTHBEARER without an issuer', /KAFKA_SASL_OAUTH_TOKEN_URL is required/, [oauth]],
+      [
+        'OAUTHBEARER without a client',
+        /KAFKA_SASL_OAUTH_CLIENT_ID is required/,
+        [oauth, 'config.KAFKA_SASL_OAUTH_TOKEN_URL=https://issuer.example.com/token'],
+      ],
+      [
+        'a password without a user',
+        /KAFKA_SASL_USERNAME is required/,
+        ['config.KAFKA_SASL_MECHANISM=SCRAM-SHA-256', 'kafka.password.existingSecret=kafka'],
+      ],
+      ['authorities of Kafka without TLS', /need config\.KAFKA_SSL/, ['kafka.ca.existingSecret=ca']],
+      [
+        'a certificate for Kafka without TLS',
+        /need config\.KAFKA_SSL/,
+        ['kafka.clientCertificate.existingSecret=me', 'config.KAFKA_SSL=false'],
+      ],
+      [
+        'clients with certificates without HTTPS',
+        /needs tls\.existingSecret/,
+        ['tls.clientCa.existingSecret=ca'],
+      ],
+      ['a certificate without its key', /must be set together/, ['config.TLS_CERT_FILE=/tls.crt']],
+      ['Sentinels without a master', /REDIS_SENTINEL_MASTER is required/, ['config.REDIS_MODE=sentinel']],
+      ['authorities of Redis without TLS', /need rediss/, ['redis.ca.existingSecret=ca']],
+      ['a certificate for Redis without TLS', /need rediss/, ['redis.clientCertificate.existingSecret=me']],
+      [
+        'half of Redis by TLS',
+        /for all addresses/,
+        ['redis.url=redis://a:1\\,rediss://b:1', 'config.REDIS_MODE=cluster'],
+      ],
+      ['several addresses of one Redis', /several addresses/, ['redis.url=redis://a:1\\,redis://b:1']],
+      [
+        'sharded channels without a Cluster',
+        /needs config\.REDIS_MODE/,
+        ['config.REDIS_SHARDED_PUBSUB=true'],
+      ],
+      ['a drain shorter than an answer', /must be more than/, ['config.SHUTDOWN_TIMEOUT_MS=17000']],
+      ['an answer longer than the drain', /must be more than/, ['config.PUBLISH_TIMEOUT_MS=18000']],
+      ['an event larger than a body', /EVENT_MAX_BYTES/, ['config.BODY_MAX_BYTES=800000']],
+      ['a body larger than the buffer takes', /less 64 KiB/, ['config.BODY_MAX_BYTES=16777216']],
+      ['more connections than memory', /CONNECTIONS_MAX/, ['config.CONNECTIONS_MAX=6554']],
+      ['one port for both', /must differ/, ['config.MANAGEMENT_PORT=8080']],
+      [
+        'a secret twice',
+        /are both set/,
+        ['config.REDIS_PASSWORD_FILE=/password', 'extraEnv[0].name=REDIS_PASSWORD', 'extraEnv[0].value=x'],
+      ],
+      [
+        'a drain that only the cluster knows',
+        /must stand in config/,
+        ['extraEnv[0].name=SHUTDOWN_DELAY_MS', 'extraEnv[0].valueFrom.configMapKeyRef.name=x'],
+      ],
+      [
+        'nothing to scale by',
+        /nothing to scale by/,
+        ['autoscaling.enabled=true', 'autoscaling.targetCPUUtilizationPercentage=null'],
+      ],
+      [
+        'a budget of nothing',
+        /podDisruptionBudget\.maxUnavailable or/,
+        ['podDisruptionBudget.maxUnavailable=null'],
+      ],
+    ] as const
+  ).map(([what, message, assignments]) => ({ what, message, values: minimalBut(...assignments) })),
   { what: 'no Redis', values: minimalBut('redis.url='), message: /redis\.url or redis\.urlFrom/ },
   {
     what: 'two addresses of Redis',

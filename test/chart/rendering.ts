@@ -1,6 +1,7 @@
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { promisify } from 'node:util';
 import { parseAllDocuments } from 'yaml';
 
 /** What Helm makes of the chart. */
@@ -10,6 +11,9 @@ export const RELEASE = 'demo';
 export const NAMESPACE = 'somewhere';
 /** Helm that is built from its module takes the cluster for a very old one. */
 const KUBE_VERSION = '1.31.0';
+
+const WHERE = ['--namespace', NAMESPACE, '--kube-version', KUBE_VERSION];
+const ENV = { PATH: process.env.PATH, HOME: '/nonexistent' };
 
 /** An object of Kubernetes, as far as it is looked into. */
 export interface KubernetesObject {
@@ -55,13 +59,14 @@ export class Helm {
   render(values: readonly string[]): readonly KubernetesObject[] {
     const { output, complaint } = this.#template(values);
     if (complaint !== '') throw new Error(complaint);
-    // Kubernetes reads YAML 1.1, where `off` is false and 0440 is octal.
-    return parseAllDocuments(output, { version: '1.1' }).flatMap((document) => {
-      const [error] = document.errors;
-      if (error) throw error;
-      const object = document.toJS() as KubernetesObject | null;
-      return object === null ? [] : [object];
-    });
+    return objectsOf(output);
+  }
+
+  /** The same with a look into a cluster. */
+  async renderBeside(cluster: string, values: readonly string[]): Promise<readonly KubernetesObject[]> {
+    const look = ['--dry-run=server', '--kube-apiserver', cluster];
+    const args = ['template', RELEASE, CHART, ...WHERE, ...look, ...values];
+    return objectsOf((await promisify(execFile)(this.#binary, args, { env: ENV, timeout: 20_000 })).stdout);
   }
 
   /** Why Helm does not render these values; an empty text if it does. */
@@ -70,20 +75,28 @@ export class Helm {
   }
 
   #template(values: readonly string[]): { readonly output: string; readonly complaint: string } {
-    const where = ['--namespace', NAMESPACE, '--kube-version', KUBE_VERSION];
-    return this.#run(['template', RELEASE, CHART, ...where, ...values]);
+    return this.#run(['template', RELEASE, CHART, ...WHERE, ...values]);
   }
 
   #run(args: readonly string[]): { readonly output: string; readonly complaint: string } {
-    const env = { PATH: process.env.PATH, HOME: '/nonexistent' };
     try {
-      const options = { encoding: 'utf8', stdio: 'pipe', env, maxBuffer: 16 * 1024 * 1024 } as const;
+      const options = { encoding: 'utf8', stdio: 'pipe', env: ENV, maxBuffer: 16 * 1024 * 1024 } as const;
       return { output: execFileSync(this.#binary, args, options), complaint: '' };
     } catch (error) {
       const { stdout, stderr } = error as { stdout: string; stderr: string };
       return { output: '', complaint: `${stdout}${stderr}`.trim() || String(error) };
     }
   }
+}
+
+function objectsOf(output: string): readonly KubernetesObject[] {
+  // Kubernetes reads YAML 1.1, where `off` is false and 0440 is octal.
+  return parseAllDocuments(output, { version: '1.1' }).flatMap((document) => {
+    const [error] = document.errors;
+    if (error) throw error;
+    const object = document.toJS() as KubernetesObject | null;
+    return object === null ? [] : [object];
+  });
 }
 
 /** The only object of a kind, and of a name if there are several. */

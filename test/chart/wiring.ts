@@ -1,8 +1,12 @@
+import { ConfigSchema } from '../../src/config.ts';
 import type { KubernetesObject } from './rendering.ts';
 import { only } from './rendering.ts';
 import { environmentOf, containerOf as serviceContainer } from './service-settings.ts';
 
 /** Whether the objects of one rendering fit together: what schemas of single objects cannot see. */
+
+/** After the drain: the producer, the notifier and the spans. */
+const CLOSE_MS = 5_000;
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -49,8 +53,11 @@ export function wiringProblems(objects: readonly KubernetesObject[]): readonly s
     hold(httpGet.port === 'management' && httpGet.path === path, `${probe} asks something else`);
   }
 
-  const drainMs = Number(env.SHUTDOWN_DELAY_MS ?? 0) + Number(env.SHUTDOWN_TIMEOUT_MS ?? 20_000);
-  hold(pod.spec.terminationGracePeriodSeconds * 1000 > drainMs, 'pods are killed while they drain');
+  const drainMs = millisecondsOf(env, 'SHUTDOWN_DELAY_MS') + millisecondsOf(env, 'SHUTDOWN_TIMEOUT_MS');
+  hold(
+    pod.spec.terminationGracePeriodSeconds * 1000 >= drainMs + CLOSE_MS,
+    'pods are killed while they drain or close',
+  );
   const isScaled = objects.some(({ kind }) => kind === 'HorizontalPodAutoscaler' || kind === 'ScaledObject');
   hold((deployment.spec.replicas === undefined) === isScaled, 'two set the number of pods, or nobody');
   hold(/^[0-9a-f]{64}$/.test(pod.metadata.annotations?.['checksum/config']), 'there is no checksum');
@@ -72,6 +79,12 @@ export function wiringProblems(objects: readonly KubernetesObject[]): readonly s
   hold(!objects.some(({ kind }) => kind === 'Secret'), 'a Secret is rendered');
   hold(!/\/\/[^/\s"@]*:[^/\s"@]*@/.test(JSON.stringify(objects)), 'an address holds a password');
   return problems;
+}
+
+/** As the service reads it. */
+function millisecondsOf(env: Labels, name: 'SHUTDOWN_DELAY_MS' | 'SHUTDOWN_TIMEOUT_MS'): number {
+  const schema = ConfigSchema.properties[name];
+  return Number(env[name] ?? ('default' in schema ? schema.default : undefined));
 }
 
 function selectorsOf(objects: readonly KubernetesObject[]): readonly (readonly [string, Labels])[] {

@@ -54,27 +54,71 @@ running service, and named to the service by settings that hold paths: no secret
 {{- toYaml $settings -}}
 {{- end -}}
 
-{{/* Numbers of values are floating: 10485760 must not become 1.048576e+07. */}}
+{{/*
+All settings by name as the service will read them: extraEnv wins over the ConfigMap, and an empty text is none. What only the
+cluster knows, such as a value from a Secret, is `(elsewhere)`.
+*/}}
+{{- define "dual-stream.known" -}}
+{{- $known := include "dual-stream.settings" . | fromYaml -}}
+{{- range .Values.extraEnv -}}
+{{- if or (hasKey . "valueFrom") (contains "$(" (toString .value)) -}}
+{{- $_ := set $known .name "(elsewhere)" -}}
+{{- else if and (hasKey . "value") (not (kindIs "invalid" .value)) (ne (toString .value) "") -}}
+{{- $_ := set $known .name (toString .value) -}}
+{{- else -}}
+{{- $_ := unset $known .name -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $known -}}
+{{- end -}}
+
+{{/* Numbers of values are floating: 10485760 must not become 1.048576e+07, nor 0.00005 5e-05. */}}
 {{- define "dual-stream.text" -}}
-{{- if and (kindIs "float64" .) (eq (floor .) .) -}}
+{{- if not (kindIs "float64" .) -}}
+{{- . -}}
+{{- else if eq (floor .) . -}}
 {{- int64 . -}}
 {{- else -}}
-{{- . -}}
+{{- regexReplaceAll "[.]?0+$" (printf "%.9f" .) "" -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Milliseconds from SIGTERM until the service has settled what it accepted. Its own default if not set. */}}
+{{/* A setting that is a number, or the service's own default. Empty if only the cluster knows it. Call it with a list: what is known, its name. */}}
+{{- define "dual-stream.number" -}}
+{{- $defaults := dict
+  "SHUTDOWN_DELAY_MS" "0"
+  "SHUTDOWN_TIMEOUT_MS" "20000"
+  "PUBLISH_TIMEOUT_MS" "15000"
+  "EVENT_MAX_BYTES" "900000"
+  "BODY_MAX_BYTES" "10485760"
+  "BUFFER_MAX_BYTES" "67108864"
+-}}
+{{- $text := get (index . 0) (index . 1) | default (get $defaults (index . 1)) -}}
+{{- if regexMatch "^[0-9]+$" $text -}}
+{{- $text -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Milliseconds from SIGTERM until the service has settled what it accepted. */}}
 {{- define "dual-stream.drainMs" -}}
-{{- add (.Values.config.SHUTDOWN_DELAY_MS | default 0 | int64) (hasKey .Values.config "SHUTDOWN_TIMEOUT_MS" | ternary .Values.config.SHUTDOWN_TIMEOUT_MS 20000 | int64) -}}
+{{- $known := include "dual-stream.known" . | fromYaml -}}
+{{- $delay := include "dual-stream.number" (list $known "SHUTDOWN_DELAY_MS") -}}
+{{- $timeout := include "dual-stream.number" (list $known "SHUTDOWN_TIMEOUT_MS") -}}
+{{- if not (and $delay $timeout) -}}
+{{- fail "SHUTDOWN_DELAY_MS and SHUTDOWN_TIMEOUT_MS must stand in config, not come from elsewhere: the grace period is made of them" -}}
+{{- end -}}
+{{- add (int64 $delay) (int64 $timeout) -}}
 {{- end -}}
 
+{{/* Five seconds beyond the drain: the producer, the notifier and the spans are closed after it. */}}
 {{- define "dual-stream.gracePeriodSeconds" -}}
 {{- $drainMs := include "dual-stream.drainMs" . | int64 -}}
+{{- $least := add (div (add $drainMs 999) 1000) 5 -}}
 {{- $set := .Values.terminationGracePeriodSeconds -}}
 {{- if kindIs "invalid" $set -}}
-{{- add (div (add $drainMs 999) 1000) 5 -}}
-{{- else if le (mul (int64 $set) 1000) $drainMs -}}
-{{- fail (printf "terminationGracePeriodSeconds is %d, but SHUTDOWN_DELAY_MS + SHUTDOWN_TIMEOUT_MS are %d ms: accepted events would be cut off" (int64 $set) $drainMs) -}}
+{{- $least -}}
+{{- else if lt (int64 $set) $least -}}
+{{- fail (printf "terminationGracePeriodSeconds is %d, but SHUTDOWN_DELAY_MS + SHUTDOWN_TIMEOUT_MS are %d ms, and connections are closed after that: it must be at least %d, or accepted events are cut off" (int64 $set) $drainMs $least) -}}
 {{- else -}}
 {{- int64 $set -}}
 {{- end -}}

@@ -42,7 +42,7 @@ describe('structure', () => {
       [/^ioredis/, /^redis-/],
       [/^prom-client$/, /^metrics\.ts$/],
       [/^jose$/, /^jwt\.ts$/],
-      [/^@opentelemetry/, /^tracing\.ts$/],
+      [/^@opentelemetry/, /^tracing(-export)?\.ts$/],
     ];
     for (const [library, door] of doors) {
       const importers = files.filter(({ imports }) => imports.some((specifier) => library.test(specifier)));

@@ -5,7 +5,7 @@ import { startChild } from '../dev/child.ts';
 import { freePort } from '../dev/free-port.ts';
 import { memoryOf, type ProcessMemory } from '../dev/process-counters.ts';
 import { samplesIn } from '../dev/prometheus-samples.ts';
-import { SERVICE_FLAGS } from '../dev/service.ts';
+import { isReady, SERVICE_FLAGS } from '../dev/service.ts';
 import type { Backends } from './backends.ts';
 import type { Cores } from './cores.ts';
 import { RESULTS_FOLDER } from './options.ts';
@@ -81,12 +81,4 @@ export async function startServer(
       await child.stop(STOP_GRACE_MS);
     },
   };
-}
-
-async function isReady(url: string): Promise<boolean> {
-  try {
-    return (await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(1_000) })).ok;
-  } catch {
-    return false; // it does not listen yet
-  }
 }

@@ -90,8 +90,11 @@ async function printOutput({ stdout, stderr }: Child): Promise<void> {
   await complained;
 }
 
-/** It is our own child on this machine, so that whose certificate it shows does not matter. */
-async function isReady(url: string): Promise<boolean> {
+/**
+ * Whether the service at this address says that it is ready; one that does not listen yet is not. It is our own child on
+ * this machine, so that whose certificate it shows does not matter.
+ */
+export async function isReady(url: string): Promise<boolean> {
   const { get } = url.startsWith('https:') ? https : http;
   const asked = get(`${url}/readyz`, { rejectUnauthorized: false, timeout: 1_000, agent: false });
   asked.on('timeout', () => asked.destroy());

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   type Attributes,
   ROOT_CONTEXT,
@@ -15,8 +16,8 @@ import type { TracerProvider } from '@opentelemetry/sdk-trace';
 import { type TracingOptions, tracerProvider } from './tracing-export.ts';
 
 /**
- * Spans by OpenTelemetry, in its conventions for HTTP and messaging. This file and tracing-export.ts are loaded only where spans are wanted
- * ({@link isTracing} in config.ts), so that without them it costs nothing.
+ * Spans by OpenTelemetry, in its conventions for HTTP and messaging. This file and tracing-export.ts are loaded only where
+ * spans are wanted ({@link isTracing} in config.ts), so that without them they cost nothing.
  * Source: https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/
  */
 
@@ -138,10 +139,8 @@ export class Tracing {
 
   /** Sends what is left, if the collector answers soon. */
   async close(): Promise<void> {
-    const timer = Promise.withResolvers<void>();
-    const timeout = setTimeout(timer.resolve, CLOSE_TIMEOUT_MS);
-    await Promise.race([this.#provider.shutdown().catch(() => {}), timer.promise]);
-    clearTimeout(timeout);
+    const late = delay(CLOSE_TIMEOUT_MS, undefined, { ref: false });
+    await Promise.race([this.#provider.shutdown().catch(() => {}), late]);
   }
 }
 

@@ -1,5 +1,6 @@
 import { Agent, createServer, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { isReady } from '../../dev/service.ts';
 
 /** What stands before replicas where they are deployed: it asks each whether it is ready, and never sends twice. */
 export interface Balancer {
@@ -18,7 +19,6 @@ interface Replica {
 
 const HOST = '127.0.0.1';
 const PROBE_EVERY_MS = 200;
-const PROBE_TIMEOUT_MS = 1_000;
 
 /** Spreads requests over the replicas that are ready, in turn. With none it answers 503, and 502 for a lost connection. */
 export async function startBalancer(
@@ -81,10 +81,5 @@ function fail(outgoing: ServerResponse, status: number, code: string): void {
 
 async function probe(replica: Replica): Promise<void> {
   const { host, port } = replica.address;
-  try {
-    const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS);
-    replica.isReady = (await fetch(`http://${host}:${port}/readyz`, { signal })).ok;
-  } catch {
-    replica.isReady = false; // it does not listen, or hangs
-  }
+  replica.isReady = await isReady(`http://${host}:${port}`);
 }

@@ -5,7 +5,7 @@ import { type Child, type ChildExit, startChild } from '../../dev/child.ts';
 import { freePort } from '../../dev/free-port.ts';
 import { cpuSecondsOf, memoryOf, type ProcessMemory } from '../../dev/process-counters.ts';
 import { samplesIn } from '../../dev/prometheus-samples.ts';
-import { SERVICE_FLAGS } from '../../dev/service.ts';
+import { isReady, SERVICE_FLAGS } from '../../dev/service.ts';
 
 /** The service as users run it: a process of its own, from its sources, observed from outside. */
 export interface ServiceProcess {
@@ -95,7 +95,7 @@ export async function startServiceProcess(options: ServiceProcessOptions): Promi
         output: { logFile: options.logFile },
       });
       const giveUpAt = performance.now() + READY_TIMEOUT_MS;
-      while (!(await isReady(Number(options.settings?.MANAGEMENT_PORT ?? port)))) {
+      while (!(await isReady(`http://${HOST}:${options.settings?.MANAGEMENT_PORT ?? port}`))) {
         if (child.hasEnded() || performance.now() > giveUpAt) {
           await service.kill();
           throw new Error(`the service did not become ready; its log is ${options.logFile}`);
@@ -108,14 +108,6 @@ export async function startServiceProcess(options: ServiceProcessOptions): Promi
   };
   await service.start();
   return service;
-}
-
-async function isReady(port: number): Promise<boolean> {
-  try {
-    return (await fetch(`http://${HOST}:${port}/readyz`, { signal: AbortSignal.timeout(1_000) })).ok;
-  } catch {
-    return false; // it does not listen yet
-  }
 }
 
 /** A control group that limits memory, by version 1 or 2 of the kernel's interface, whichever is mounted. */

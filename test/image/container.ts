@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { DockerEngine } from '../../dev/docker-engine.ts';
 import { freePort } from '../../dev/free-port.ts';
 import { samplesIn } from '../../dev/prometheus-samples.ts';
+import { isReady } from '../../dev/service.ts';
 import { StartError } from '../../dev/start-error.ts';
 
 /** The image as it is run where nobody trusts it. */
@@ -69,7 +70,10 @@ export async function runContainer(
     managementPort,
     untilHealthy: async () => {
       const giveUpAt = performance.now() + HEALTHY_TIMEOUT_MS;
-      while ((await inspect('.State.Health.Status')) !== 'healthy' || !(await isReady(managementPort))) {
+      while (
+        (await inspect('.State.Health.Status')) !== 'healthy' ||
+        !(await isReady(`http://${HOST}:${managementPort}`))
+      ) {
         const hasEnded = !(await inspect('.State.Running'));
         if (hasEnded || performance.now() > giveUpAt) {
           const said = (await docker(['logs', '--tail=20', name])).trim();
@@ -110,12 +114,4 @@ export async function runContainer(
     },
     remove,
   };
-}
-
-async function isReady(port: number): Promise<boolean> {
-  try {
-    return (await fetch(`http://${HOST}:${port}/readyz`, { signal: AbortSignal.timeout(1_000) })).ok;
-  } catch {
-    return false; // it does not listen yet
-  }
 }

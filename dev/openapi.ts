@@ -1,8 +1,8 @@
 import pino from 'pino';
 import { stringify } from 'yaml';
+import { BufferBudget } from '../src/http/buffer-budget.ts';
 import { buildApp } from '../src/ingest/app.ts';
-import { BufferBudget } from '../src/ingest/buffer-budget.ts';
-import { Metrics } from '../src/metrics.ts';
+import { IngestMetrics } from '../src/ingest/metrics.ts';
 
 /** The text of openapi/openapi.yaml, written from the schemas of the routes. */
 export async function openapiYaml(): Promise<string> {
@@ -13,7 +13,7 @@ export async function openapiYaml(): Promise<string> {
     tracing: undefined,
     rateLimiter: undefined,
     budget: new BufferBudget({ bytesMax: 0, eventsMax: 0 }),
-    metrics: new Metrics(),
+    metrics: new IngestMetrics(),
     log: pino({ enabled: false }),
     limits: {
       bodyBytesMax: 0,

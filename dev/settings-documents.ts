@@ -1,4 +1,5 @@
-import { ConfigSchema, mustBeGiven } from '../src/config.ts';
+import { ConfigSchema } from '../src/config.ts';
+import { mustBeGiven } from '../src/settings.ts';
 
 /** `.env.example` and the README's table of settings, both written from the schema that the service checks. */
 
@@ -34,7 +35,7 @@ const settings: readonly Setting[] = Object.entries(ConfigSchema.properties).map
   return {
     name,
     description: String(description),
-    isRequired: mustBeGiven(name, defaults),
+    isRequired: mustBeGiven(ConfigSchema, name, defaults),
     isSecret: secret === true,
     fallback: fallback === undefined ? undefined : String(fallback),
     example: String(example),

@@ -1,9 +1,10 @@
 import type { Logger } from 'pino';
 import { ApiKeys, readApiKeys } from './api-keys.ts';
 import type { Client } from './client.ts';
-import { type Config, ConfigError } from './config.ts';
+import type { Config } from './config.ts';
 import { JwtVerifier } from './jwt.ts';
 import type { Metrics } from './metrics.ts';
+import { ConfigError } from './settings.ts';
 import { WatchedFiles } from './watched-files.ts';
 
 /** `unavailable`: what it takes to find out is not there yet. */

@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs';
-import Type, { type Static, type TSchema } from 'typebox';
-import { Check, Errors } from 'typebox/value';
+import Type, { type Static } from 'typebox';
+import { readSettings } from './settings.ts';
 
 /**
- * The settings: environment variables only, read once. This schema is their one description; `.env.example` and the
- * table in README.md are generated from it (`npm run generate`).
+ * The settings of the service that takes events in, and what the other programs have of them. This schema is their one
+ * description; `.env.example` and the table in README.md are generated from it (`npm run generate`).
  */
 
 const MiB = 1024 * 1024;
@@ -453,54 +452,15 @@ export const ConfigSchema = Type.Object({
 
 export type Config = Static<typeof ConfigSchema>;
 
-/** Everything that is wrong with the environment, at once. */
-export class ConfigError extends Error {
-  readonly problems: readonly string[];
-
-  constructor(problems: readonly string[]) {
-    super(
-      `The configuration has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}: ${problems.join('; ')}`,
-    );
-    this.problems = problems;
-  }
-}
-
 /**
  * Reads the settings. `NAME_FILE` names a file that holds the value of a secret setting `NAME`.
  * @throws ConfigError with every problem, relations between settings included. Values are not repeated in it.
  */
 export function readConfig(env: NodeJS.ProcessEnv, memoryLimitBytes = process.constrainedMemory()): Config {
-  const problems: string[] = [];
-  const values: Record<string, unknown> = {};
-  for (const [name, schema] of Object.entries(ConfigSchema.properties)) {
-    const text = textOf(name, schema, env, problems);
-    if (text === undefined) {
-      if ('default' in schema) values[name] = schema.default;
-      else if (mustBeGiven(name, values) && problems.every((problem) => !problem.startsWith(name))) {
-        problems.push(`${name} is not set: ${describe(schema)}`);
-      }
-    } else {
-      const value = parse(schema, text);
-      if (Check(schema, value)) values[name] = value;
-      else problems.push(`${name} ${faultOf(schema, value)}`);
-    }
-  }
-  if (problems.length === 0) {
-    const config = values as Config;
+  return readSettings(ConfigSchema, env, (config) => {
     fitToMemory(config, env, memoryLimitBytes);
-    problems.push(...relationProblems(config));
-  }
-  if (problems.length > 0) throw new ConfigError(problems);
-  return values as Config;
-}
-
-/** Whether a setting must be given: always, or with what an earlier setting is. One with a default need not be. */
-export function mustBeGiven(name: string, values: Readonly<Record<string, unknown>>): boolean {
-  const schema = ConfigSchema.properties[name as keyof Config];
-  if ('default' in schema) return false;
-  if ((ConfigSchema.required as readonly string[]).includes(name)) return true;
-  const { requiredWith = {} } = schema as { readonly requiredWith?: Record<string, readonly string[]> };
-  return Object.entries(requiredWith).some(([other, choices]) => choices.includes(String(values[other])));
+    return relationProblems(config);
+  });
 }
 
 /** Whether spans are made. */
@@ -515,25 +475,6 @@ export function brokerAddresses(brokers: string): { host: string; port: number }
     const [host = '', port] = broker.split(':');
     return { host, port: Number(port) };
   });
-}
-
-/** Names in the environment that look like settings of this service and are none: most likely typing errors. */
-export function unknownSettings(env: NodeJS.ProcessEnv): string[] {
-  const looksLikeOurs =
-    /^(KAFKA|REDIS|BUFFER|CONNECTIONS|PUBLISH|EVENT|BATCH|BODY|AUTH|RATE|TLS|SHUTDOWN|MANAGEMENT)_/;
-  // Kubernetes adds the addresses of services to the environment of every pod.
-  const isServiceLink = /_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP).*)?$/;
-  const known = new Set<string>(Object.keys(ConfigSchema.properties));
-  return Object.keys(env).filter(
-    (name) =>
-      looksLikeOurs.test(name) && !isServiceLink.test(name) && !known.has(name) && !isSecretFile(name),
-  );
-}
-
-/** `NAME_FILE` for a secret setting `NAME`. */
-function isSecretFile(name: string): boolean {
-  const schema = ConfigSchema.properties[name.replace(/_FILE$/, '') as keyof Config];
-  return name.endsWith('_FILE') && schema !== undefined && 'secret' in schema;
 }
 
 /** What was not set shrinks with the memory there is, so that a small container boots and keeps its promises. */
@@ -614,43 +555,4 @@ function relationProblems(config: Config): string[] {
     problems.push('KAFKA_SSL_CA_FILE and KAFKA_SSL_CERT_FILE need KAFKA_SSL');
   if (config.MANAGEMENT_PORT === config.PORT) problems.push('MANAGEMENT_PORT must differ from PORT');
   return problems;
-}
-
-function textOf(
-  name: string,
-  schema: TSchema,
-  env: NodeJS.ProcessEnv,
-  problems: string[],
-): string | undefined {
-  const file = 'secret' in schema ? env[`${name}_FILE`] : undefined;
-  if (file === undefined || file === '') return env[name] === '' ? undefined : env[name];
-  if (env[name]) {
-    problems.push(`${name} and ${name}_FILE are both set`);
-    return undefined;
-  }
-  try {
-    return readFileSync(file, 'utf8').trim();
-  } catch (error) {
-    problems.push(`${name}_FILE cannot be read (${(error as NodeJS.ErrnoException).code})`);
-    return undefined;
-  }
-}
-
-/** A number or a boolean is written exactly as JSON would; anything else stays text, and the schema refuses it. */
-function parse(schema: TSchema, text: string): unknown {
-  if (Type.IsInteger(schema)) return /^-?\d{1,15}$/.test(text) ? Number(text) : text;
-  if (Type.IsNumber(schema)) return /^\d{1,9}(\.\d{1,9})?$/.test(text) ? Number(text) : text;
-  if (Type.IsBoolean(schema)) return text === 'true' ? true : text === 'false' ? false : text;
-  return text;
-}
-
-function faultOf(schema: TSchema, value: unknown): string {
-  if ('enum' in schema) return `must be one of ${(schema.enum as string[]).join(', ')}`;
-  if ('pattern' in schema && 'examples' in schema)
-    return `must look like ${(schema.examples as string[])[0]}`;
-  return [...Errors(schema, value)].map(({ message }) => message).join(' and ');
-}
-
-function describe(schema: TSchema): string {
-  return 'description' in schema ? String(schema.description) : '';
 }

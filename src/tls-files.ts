@@ -1,8 +1,8 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import type { Logger } from 'pino';
-import { ConfigError } from './config.ts';
 import type { Metrics } from './metrics.ts';
+import { ConfigError } from './settings.ts';
 import { WatchedFiles } from './watched-files.ts';
 
 /** What one side of TLS shows and trusts, as PEM. */

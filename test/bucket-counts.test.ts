@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Histogram, Registry } from 'prom-client';
-import { Metrics } from '../src/metrics.ts';
+import { IngestMetrics } from '../src/ingest/metrics.ts';
 
 const HTTP = 'http_server_request_duration_seconds';
 const PUBLISH = 'dual_stream_kafka_publish_duration_seconds';
@@ -24,7 +24,7 @@ describe('a histogram that is counted here', () => {
     });
     await fc.assert(
       fc.asyncProperty(fc.array(request), fc.array(seconds), async (requests, publishes) => {
-        const ours = new Metrics();
+        const ours = new IngestMetrics();
         const registry = new Registry();
         const buckets = bucketsOf(await ours.text());
         const theirHttp = new Histogram({
@@ -63,7 +63,7 @@ describe('a histogram that is counted here', () => {
   });
 
   it('counts an event once, however often it is scraped', async () => {
-    const metrics = new Metrics();
+    const metrics = new IngestMetrics();
     metrics.eventsSettled('stored', 2);
     await metrics.text();
     metrics.eventsSettled('stored', 1);

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { brokerAddresses, ConfigError, isTracing, readConfig, unknownSettings } from '../src/config.ts';
+import { brokerAddresses, ConfigSchema, isTracing, readConfig } from '../src/config.ts';
+import { ConfigError, unknownSettings } from '../src/settings.ts';
 
 const enough = { AUTH_MODE: 'none', KAFKA_BROKERS: '127.0.0.1:9092', REDIS_URL: 'redis://127.0.0.1:6379' };
 const NO_LIMIT = 0;
@@ -203,7 +204,7 @@ describe('configuration', () => {
       REDIS_SERVICE_HOST: '10.0.0.2',
       KAFKA_PORT_9092_TCP_ADDR: '10.0.0.1',
     };
-    assert.deepEqual(unknownSettings(env), ['KAFKA_BROKER']);
+    assert.deepEqual(unknownSettings(env, ConfigSchema), ['KAFKA_BROKER']);
     const files = {
       AUTH_KEYS_FILE: 'x',
       TLS_CERT_FILE: 'x',
@@ -211,7 +212,7 @@ describe('configuration', () => {
       KAFKA_SASL_PASSWORD_FILE: 'x',
     };
     assert.deepEqual(
-      unknownSettings({ ...files, KAFKA_TOPIC_FILE: 'x' }),
+      unknownSettings({ ...files, KAFKA_TOPIC_FILE: 'x' }, ConfigSchema),
       ['KAFKA_TOPIC_FILE'],
       'it is no secret',
     );

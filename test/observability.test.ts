@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
-import { Metrics } from '../src/metrics.ts';
+import { IngestMetrics } from '../src/ingest/metrics.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
@@ -29,7 +29,7 @@ const { panels } = JSON.parse(read('observability/dashboard.json')) as { panels:
 const shown = panels.filter(({ type }) => type !== 'row');
 
 /** The service's metrics, and what it says of their labels' values. */
-const metrics = new Metrics();
+const metrics = new IngestMetrics();
 metrics.observeBuffer({ bytesMax: 1, eventsMax: 1 }, () => ({ events: 0, bytes: 0, oldestAgeSeconds: 0 }));
 const exposed = await metrics.text();
 const names = new Set([...exposed.matchAll(/^# HELP (\S+)/gm)].map(([, name]) => name as string));

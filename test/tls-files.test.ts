@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
-import { ConfigError } from '../src/config.ts';
 import { Metrics } from '../src/metrics.ts';
+import { ConfigError } from '../src/settings.ts';
 import { openTlsFiles, type TlsFiles } from '../src/tls-files.ts';
 import { certificateFile, certificateOf } from './certificates.ts';
 

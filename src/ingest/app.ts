@@ -2,29 +2,33 @@ import swagger from '@fastify/swagger';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { EventInput } from '../event.ts';
-import type { Metrics } from '../metrics.ts';
+import { type AdmissionOptions, admission, nameOf } from '../http/admission.ts';
+import type { BufferBudget } from '../http/buffer-budget.ts';
+import { bodyDecoder } from '../http/content-coding.ts';
+import { httpServer } from '../http/http-server.ts';
+import { managementRoutes, type ProbeOptions, probeRoutes, problemPages } from '../http/probe-routes.ts';
+import { ProblemDocument } from '../http/problem.ts';
+import { requestSpans } from '../http/request-trace.ts';
 import type { TlsMaterial } from '../tls-files.ts';
 import type { Tracing } from '../tracing.ts';
-import { type AdmissionOptions, admission, nameOf } from './admission.ts';
 import { batchRoute } from './batch-route.ts';
 import { BatchAnswer } from './batch-schema.ts';
-import type { BufferBudget } from './buffer-budget.ts';
-import { bodyDecoder } from './content-coding.ts';
 import type { PublishRequest } from './dual-publisher.ts';
 import { eventsRoute } from './events-route.ts';
-import { httpServer } from './http-server.ts';
-import { managementRoutes, type ProbeOptions, probeRoutes, problemPages } from './probe-routes.ts';
-import { ProblemDocument } from './problem.ts';
+import type { IngestMetrics } from './metrics.ts';
+import { type IngestDependencies, ingestReadiness, ingestReadyzSchema } from './readiness.ts';
 import { specification } from './specification.ts';
-import { requestSpans } from './trace-context.ts';
 
 /** All that HTTP needs from the rest: values and functions, no clients. */
-export interface AppOptions extends ProbeOptions, Pick<AdmissionOptions, 'authentication' | 'rateLimiter'> {
+export interface AppOptions extends Pick<AdmissionOptions, 'authentication' | 'rateLimiter'> {
+  readonly readiness: () => IngestDependencies;
+  /** Not ready any more, because the service is about to stop. */
+  readonly isLeaving: () => boolean;
   /** Publishes, and closes the hold that comes with the request. */
   readonly publish: (request: PublishRequest) => void;
   readonly retryAfterSeconds: () => number;
   readonly budget: BufferBudget;
-  readonly metrics: Metrics;
+  readonly metrics: IngestMetrics;
   readonly log: Logger;
   readonly limits: {
     readonly bodyBytesMax: number;
@@ -35,16 +39,13 @@ export interface AppOptions extends ProbeOptions, Pick<AdmissionOptions, 'authen
     /** Of the API's port. */
     readonly connectionsMax: number;
   };
-  /** Metrics, documents and the details of readiness are left to {@link buildManagementApp}. */
+  /** Metrics, documents and the details of readiness are left to that, see management-app.ts. */
   readonly hasManagementPort: boolean;
   /** Of the API's port; the management port has none. */
   readonly tls: TlsMaterial | undefined;
   /** `undefined`: nobody collects spans. */
   readonly tracing: Tracing | undefined;
 }
-
-/** Enough for probes, scrapers and readers of the documents; they are not to wait behind the API's connections. */
-const MANAGEMENT_CONNECTIONS_MAX = 100;
 
 /** The HTTP server of the service, ready to listen. Its `swagger()` is the specification. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
@@ -53,6 +54,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { app, answerProblem, countAnswer, countFailures, keepRequest, isClosing } = httpServer({
     ...options,
     ...limits,
+    action: 'write',
+    answerTimeoutMs: limits.publishTimeoutMs,
     room: options.budget,
     connectionsOpen: (count) => metrics.connectionsOpen(count),
   });
@@ -65,40 +68,25 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     const countReceived = (request: FastifyRequest, bytes: number) =>
       rateLimiter?.received(nameOf(request), bytes);
     const http = { answerProblem, countAnswer, countFailures, keepRequest, isClosing, countReceived };
-    const routeOptions = { ...options, ...limits, ...http, decodeBody };
+    const routeOptions = { ...options, ...limits, ...http, decodeBody, action: 'write' as const };
     requestSpans(scope, options.tracing);
     admission(scope, routeOptions);
     eventsRoute(scope, routeOptions);
     batchRoute(scope, routeOptions);
     done();
   });
-  probeRoutes(app, { ...options, showsDependencies: !hasManagementPort });
+  probeRoutes(app, { ...probeOptions(options), showsDependencies: !hasManagementPort });
   problemPages(app, answerProblem);
-  if (!hasManagementPort) await managementRoutes(app, { metrics, canTryOut: true });
+  if (!hasManagementPort) await managementRoutes(app, { metrics, hasDocument: true, canTryOut: true });
 
   await app.ready();
   return app;
 }
 
-/** The HTTP server of the management port, ready to listen. `document` is the specification of the service. */
-export async function buildManagementApp(options: AppOptions, document: object): Promise<FastifyInstance> {
-  const { limits, metrics } = options;
-  const { app, answerProblem } = httpServer({
-    ...options,
-    ...limits,
-    tls: undefined,
-    connectionsMax: MANAGEMENT_CONNECTIONS_MAX,
-    connectionsOpen: () => {},
-    // A probe is answered at once, also when the buffer is full.
-    room: { take: () => true, giveBack: () => {} },
-  });
-  app.addSchema(ProblemDocument);
-  await app.register(swagger, { mode: 'static', specification: { document: document as never } }); // it is typed for OpenAPI 3.0
-
-  probeRoutes(app, { ...options, showsDependencies: true });
-  problemPages(app, answerProblem);
-  await managementRoutes(app, { metrics, canTryOut: false });
-
-  await app.ready();
-  return app;
+/** What its probes answer, on whichever port they are. */
+export function probeOptions({
+  readiness,
+  isLeaving,
+}: Pick<AppOptions, 'readiness' | 'isLeaving'>): ProbeOptions {
+  return { readiness: () => ingestReadiness(readiness()), isLeaving, readyzSchema: ingestReadyzSchema };
 }

@@ -1,7 +1,7 @@
 import { type ErrorCode, errorRow } from '../errors.ts';
+import type { Problem } from '../http/problem.ts';
 import type { PublishableEvent } from './dual-publisher.ts';
 import type { Outcome } from './outcome.ts';
-import type { Problem } from './problem.ts';
 
 /** One event of a batch, as it was read and as it ended. */
 export interface BatchResult {

@@ -1,7 +1,7 @@
+import type { Problem } from '../http/problem.ts';
 import type { PublishableEvent } from './dual-publisher.ts';
 import { encodingOf, type ReadOptions, readElement, readEvent, startsWithMark } from './event-reader.ts';
 import { JsonElements, someSpaceEnd } from './json-scan.ts';
-import type { Problem } from './problem.ts';
 import type { RecordTrace } from './trace-context.ts';
 
 /** How the events of a batch are put together. */

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
-import { permitted } from './admission.ts';
+import type { CountAnswer, CountFailures } from '../http/http-server.ts';
+import type { Problem } from '../http/problem.ts';
 import {
   answerBytes,
   type BatchResult,
@@ -12,9 +13,8 @@ import {
 import { readBatch } from './batch-reader.ts';
 import { batchSchema } from './batch-schema.ts';
 import type { PublishableEvent } from './dual-publisher.ts';
-import type { CountAnswer, CountFailures } from './http-server.ts';
 import type { Outcome } from './outcome.ts';
-import type { Problem } from './problem.ts';
+import { permitted } from './permitted.ts';
 import {
   type EventsRouteOptions,
   followMinimal,

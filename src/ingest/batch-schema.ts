@@ -1,13 +1,11 @@
 import Type from 'typebox';
 import { type ErrorCode, errorRow } from '../errors.ts';
 import { EventId } from '../event.ts';
+import { ADMISSION_CODES, problemResponses, REQUEST_ID_PARAMETER } from '../http/specification.ts';
 import {
-  ADMISSION_CODES,
   CONTENT_ENCODING_PARAMETER,
   defaultOf,
   limitText,
-  problemResponses,
-  REQUEST_ID_PARAMETER,
   STORED_MEMBERS,
   TRACE_PARAMETERS,
 } from './specification.ts';

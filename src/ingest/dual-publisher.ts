@@ -1,10 +1,10 @@
+import type { Clock } from '../clock.ts';
 import type { ErrorCode } from '../errors.ts';
-import type { EventOutcome } from '../metrics.ts';
+import { type BufferBudget, EVENT_BYTES, type Hold } from '../http/buffer-budget.ts';
 import type { TraceContext } from '../tracing.ts';
-import { type BufferBudget, EVENT_BYTES, type Hold } from './buffer-budget.ts';
-import type { Clock } from './clock.ts';
 import type { Entry, Lane } from './lane.ts';
 import { Lanes, type LanesOptions } from './lanes.ts';
+import type { EventOutcome } from './metrics.ts';
 import type { Outcome } from './outcome.ts';
 import { hashKey } from './partitioner.ts';
 import { recordSizeMax } from './record-batch.ts';

@@ -1,8 +1,8 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { DATA_DEPTH_MAX, type EventInput, eventFaults, isEventId, isEventInput } from '../event.ts';
+import type { Problem } from '../http/problem.ts';
 import type { PublishableEvent } from './dual-publisher.ts';
 import { afterSpace, isSpace, type JsonScan, scanJson } from './json-scan.ts';
-import type { Problem } from './problem.ts';
 import type { RecordTrace } from './trace-context.ts';
 import { assignId } from './uuid-v7.ts';
 

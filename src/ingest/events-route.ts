@@ -1,20 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { type ErrorCode, errorRow } from '../errors.ts';
-import { permitted } from './admission.ts';
+import { freeNow } from '../http/gathered-bytes.ts';
+import { ADMISSION_CODES, problemResponses, REQUEST_ID_PARAMETER } from '../http/specification.ts';
 import { encodingOf, readEvent } from './event-reader.ts';
-import { freeNow } from './gathered-bytes.ts';
 import type { Outcome } from './outcome.ts';
+import { permitted } from './permitted.ts';
 import { type EventsRouteOptions, followWait, type ReceivedEvents, receiveEvents } from './receive-events.ts';
-import {
-  ADMISSION_CODES,
-  CONTENT_ENCODING_PARAMETER,
-  limitText,
-  problemResponses,
-  REQUEST_ID_PARAMETER,
-  STORED_MEMBERS,
-  TRACE_PARAMETERS,
-} from './specification.ts';
+import { CONTENT_ENCODING_PARAMETER, limitText, STORED_MEMBERS, TRACE_PARAMETERS } from './specification.ts';
 import { recordTrace, sendSpan } from './trace-context.ts';
 
 const ONE_EVENT = { mediaTypes: ['application/json'], takesLong: false } as const;

@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
-import type { BufferBudget } from './buffer-budget.ts';
-import type { Clock } from './clock.ts';
+import type { Clock } from '../clock.ts';
+import type { BufferBudget } from '../http/buffer-budget.ts';
 
 const LOOK_MS = 500;
 /** From this share of the buffer on. */

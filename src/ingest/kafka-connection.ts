@@ -1,8 +1,7 @@
-import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { type ConnectionOptions, connect as connectTls } from 'node:tls';
-import type { ISocketFactoryArgs, Logger, SASLOptions } from 'kafkajs';
+import type { Socket } from 'node:net';
 import Broker from 'kafkajs/src/broker/index.js';
 import ConnectionPool from 'kafkajs/src/network/connectionPool.js';
+import { createSocket, type KafkaSecurity } from '../kafka/kafka-client.ts';
 import type { RequestHeader } from './kafka-protocol.ts';
 
 /**
@@ -16,15 +15,6 @@ const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 
 /** A connection is used for this part of its session. */
 const SESSION_USED_SHARE = 0.8;
-
-export interface KafkaSecurity {
-  readonly clientId: string;
-  /** Asked for each connection, as certificates are renewed; `undefined`: no TLS. */
-  readonly tls: (() => ConnectionOptions) | undefined;
-  readonly sasl: SASLOptions | undefined;
-  /** Where kafkajs writes its own log lines. */
-  readonly logger: Logger;
-}
 
 /**
  * Opens a connection, ready for requests.
@@ -170,11 +160,4 @@ export class KafkaConnection {
     this.#waiting = undefined;
     waiting?.resolve(bytes.subarray(8));
   }
-}
-
-/** As kafkajs's own, but for what kafkajs does not give up. */
-export function createSocket({ host, port, ssl, onConnect }: ISocketFactoryArgs): Socket {
-  const target = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
-  if (!ssl) return connectTcp(target, onConnect);
-  return connectTls({ ...target, ...(isIP(host) ? {} : { servername: host }), ...ssl }, onConnect);
 }

@@ -1,4 +1,5 @@
-import { type KafkaConnection, type KafkaSecurity, openConnection } from './kafka-connection.ts';
+import type { KafkaSecurity } from '../kafka/kafka-client.ts';
+import { type KafkaConnection, openConnection } from './kafka-connection.ts';
 import {
   type BrokerAddress,
   decodeMetadata,

@@ -1,16 +1,13 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import kafkajs, { type Kafka, type logCreator } from 'kafkajs';
+import kafkajs, { type Kafka } from 'kafkajs';
 import type { Logger } from 'pino';
-import { createSocket, type KafkaSecurity } from './kafka-connection.ts';
+import { createTopic } from '../kafka/kafka-topics.ts';
 
-const { ConfigResourceTypes, Kafka: KafkaClient, logLevel } = kafkajs;
+const { ConfigResourceTypes } = kafkajs;
 
 /** How often the topic's settings are read; sooner while they are not known. */
 const READ_EVERY_MS = 60_000;
 const RETRY_MS = 2_000;
 const CALL_TIMEOUT_MS = 10_000;
-const NEW_TOPIC_POLL_MS = 50;
-const NEW_TOPIC_POLLS_MAX = 40;
 
 /** What of a topic's settings decides how safe it is and what fits into it. */
 export interface TopicSettings {
@@ -26,37 +23,6 @@ export interface TopicOptions {
   readonly createWithPartitions: number | undefined;
   readonly log: Logger;
   readonly onSettings: (settings: TopicSettings) => void;
-}
-
-/** kafkajs's client for what is not on the path of events; its log lines become ours at level debug. */
-export function kafkaClient(options: {
-  readonly brokers: readonly { readonly host: string; readonly port: number }[];
-  readonly clientId: string;
-  readonly log: Logger;
-  readonly tls?: KafkaSecurity['tls'];
-  readonly sasl?: KafkaSecurity['sasl'];
-}): { kafka: Kafka; security: KafkaSecurity } {
-  const { clientId, brokers, log, tls, sasl } = options;
-  const creator: logCreator =
-    () =>
-    ({ namespace, log: { message, error } }) =>
-      log.debug({ kafkajs: namespace, error }, message);
-  const kafka = new KafkaClient({
-    clientId,
-    ssl: tls !== undefined,
-    ...(sasl === undefined ? {} : { sasl }),
-    // kafkajs would keep the certificates that it is given here.
-    socketFactory: (target) => createSocket({ ...target, ...(tls === undefined ? {} : { ssl: tls() }) }),
-    brokers: brokers.map(({ host, port }) => `${host}:${port}`),
-    connectionTimeout: 3_000,
-    requestTimeout: 5_000,
-    retry: { retries: 0 },
-    // Each client is for one reading. By default it would authenticate again and again where sessions are short.
-    reauthenticationThreshold: 0,
-    logLevel: logLevel.INFO,
-    logCreator: creator,
-  });
-  return { kafka, security: { clientId, tls, sasl, logger: kafka.logger() } };
 }
 
 /** Creates the topic if that is wanted, then reads its settings again and again, until it is closed. */
@@ -142,37 +108,4 @@ export class TopicWatch {
       messageBytesMax: numberOf('max.message.bytes'),
     };
   }
-}
-
-/** As safe as the cluster allows. Returns whether it was created now, rather than being there. */
-async function createTopic(
-  admin: ReturnType<Kafka['admin']>,
-  topic: string,
-  partitions: number,
-): Promise<boolean> {
-  const existing = await admin.listTopics();
-  if (existing.includes(topic)) return false;
-  const { brokers } = await admin.describeCluster();
-  const replicationFactor = Math.min(3, brokers.length);
-  const isNew = await admin.createTopics({
-    waitForLeaders: false,
-    topics: [
-      {
-        topic,
-        numPartitions: partitions,
-        replicationFactor,
-        configEntries: [
-          { name: 'min.insync.replicas', value: replicationFactor === 3 ? '2' : '1' },
-          { name: 'unclean.leader.election.enable', value: 'false' },
-          { name: 'message.timestamp.type', value: 'LogAppendTime' },
-        ],
-      },
-    ],
-  });
-  // The broker that is asked next hears of the topic a moment later.
-  for (let poll = 0; poll < NEW_TOPIC_POLLS_MAX; poll += 1) {
-    if ((await admin.listTopics()).includes(topic)) break;
-    await delay(NEW_TOPIC_POLL_MS);
-  }
-  return isNew;
 }

@@ -1,7 +1,7 @@
+import type { Clock } from '../clock.ts';
 import type { ErrorCode } from '../errors.ts';
 import { Availability, type KafkaReadiness, type KafkaState } from './availability.ts';
 import { backoffMs } from './backoff.ts';
-import type { Clock } from './clock.ts';
 import { brokerTimeoutMs, type Flight, Flights } from './flights.ts';
 import type { Attempt, PartitionRecords, SendOptions, SendResult } from './kafka-producer.ts';
 import type { TopicMetadata } from './kafka-protocol.ts';

@@ -1,27 +1,27 @@
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ErrorCode } from '../errors.ts';
-import type { Metrics } from '../metrics.ts';
-import type { Hold } from './buffer-budget.ts';
-import type { DecodeBody } from './content-coding.ts';
-import type { PublishRequest } from './dual-publisher.ts';
-import type { KeepRequest } from './http-server.ts';
-import { prefersMinimal, waitPreferenceMs } from './preferences.ts';
-import type { AnswerProblem } from './problem.ts';
+import type { Hold } from '../http/buffer-budget.ts';
+import type { DecodeBody } from '../http/content-coding.ts';
+import type { KeepRequest } from '../http/http-server.ts';
+import type { AnswerProblem } from '../http/problem.ts';
 import {
   discardBody,
   type MediaType,
   type ReceivedBody,
   type ReceiveLimits,
   receiveBody,
-} from './receive-body.ts';
+} from '../http/receive-body.ts';
+import type { PublishRequest } from './dual-publisher.ts';
+import type { IngestMetrics } from './metrics.ts';
+import { prefersMinimal, waitPreferenceMs } from './preferences.ts';
 
 /** What the routes that take events need, one at a time or many. */
 export interface EventsRouteOptions extends ReceiveLimits {
   readonly decodeBody: DecodeBody;
   /** Publishes, and closes the hold that comes with the request. */
   readonly publish: (request: PublishRequest) => void;
-  readonly metrics: Pick<Metrics, 'eventsSettled'>;
+  readonly metrics: Pick<IngestMetrics, 'eventsSettled'>;
   readonly answerProblem: AnswerProblem;
   readonly keepRequest: KeepRequest;
   /** One event as it is stored, in bytes. It may change while the service runs. */

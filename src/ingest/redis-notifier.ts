@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
-import type { Metrics } from '../metrics.ts';
 import { aggregateChannelOf, channelOf, messageOf } from '../notification.ts';
 import type { Notified, TraceContext } from '../tracing.ts';
+import type { IngestMetrics } from './metrics.ts';
 import { type Notification, NotificationQueue, type NotificationQueueLimits } from './notification-queue.ts';
 import { RedisCluster } from './redis-cluster.ts';
 import { RedisConnection, type RedisState, type RedisTimes } from './redis-connection.ts';
@@ -18,7 +18,7 @@ export interface RedisNotifierOptions {
   readonly ageMaxMs?: number;
   readonly times?: Partial<RedisTimes>;
   readonly log: Pick<Logger, 'info' | 'warn'>;
-  readonly metrics: Pick<Metrics, 'notified' | 'redisPublishTook'>;
+  readonly metrics: Pick<IngestMetrics, 'notified' | 'redisPublishTook'>;
   /** Called when Redis becomes usable, and when it ceases to be or the first attempt has failed. */
   readonly onState?: (isUp: boolean) => void;
   /** Called with each flush that is over, where somebody collects spans. `startedAt`: of `performance.now()`. */

@@ -1,27 +1,23 @@
 import type { Server as HttpsServer } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Logger, pino } from 'pino';
-import {
-  brokerAddresses,
-  type Config,
-  ConfigError,
-  isTracing,
-  readConfig,
-  unknownSettings,
-} from '../config.ts';
-import { Metrics } from '../metrics.ts';
+import { systemClock as clock } from '../clock.ts';
+import { brokerAddresses, type Config, ConfigSchema, isTracing, readConfig } from '../config.ts';
+import { BufferBudget } from '../http/buffer-budget.ts';
+import { managementApp } from '../http/management-app.ts';
+import { RateLimiter } from '../http/rate-limits.ts';
+import { kafkaClient } from '../kafka/kafka-client.ts';
+import { isSecretInClear, saslOptions } from '../kafka/kafka-sasl.ts';
+import { ConfigError, unknownSettings } from '../settings.ts';
 import type { Tracing } from '../tracing.ts';
-import { buildApp, buildManagementApp } from './app.ts';
-import { BufferBudget } from './buffer-budget.ts';
-import { systemClock as clock } from './clock.ts';
+import { buildApp, probeOptions } from './app.ts';
 import { openCredentials } from './credentials.ts';
 import { DualPublisher, type PublishRequest } from './dual-publisher.ts';
 import { collectEarlierUnderPressure } from './garbage-pressure.ts';
 import { KafkaProducer } from './kafka-producer.ts';
-import { isSecretInClear, saslOptions } from './kafka-sasl.ts';
-import { kafkaClient, type TopicSettings, TopicWatch } from './kafka-topic.ts';
+import { type TopicSettings, TopicWatch } from './kafka-topic.ts';
+import { IngestMetrics } from './metrics.ts';
 import { KEY_BYTES_MAX } from './partitioner.ts';
-import { RateLimiter } from './rate-limits.ts';
 import { BATCH_HEADER_BYTES, RECORD_OVERHEAD_BYTES_MAX } from './record-batch.ts';
 import { RedisNotifier } from './redis-notifier.ts';
 import { redisSettings } from './redis-settings.ts';
@@ -51,7 +47,7 @@ export interface Server {
  * is left running then.
  */
 export async function startServer(config: Config, log: Logger): Promise<Server> {
-  const metrics = new Metrics();
+  const metrics = new IngestMetrics();
   const credentials = openCredentials(config, {
     log,
     metrics,
@@ -182,7 +178,9 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   };
   const app = await buildApp(appOptions);
   const management =
-    config.MANAGEMENT_PORT === undefined ? undefined : await buildManagementApp(appOptions, app.swagger());
+    config.MANAGEMENT_PORT === undefined
+      ? undefined
+      : await managementApp({ ...probeOptions(appOptions), metrics, log, document: app.swagger() });
 
   const close = async (): Promise<number> => {
     isLeaving = true;
@@ -245,7 +243,7 @@ async function main(): Promise<void> {
     log.fatal({ err: error, origin }, 'a fault in this service; it stops');
     process.exit(1);
   });
-  const unknown = unknownSettings(process.env);
+  const unknown = unknownSettings(process.env, ConfigSchema);
   if (unknown.length > 0) log.warn({ unknown }, 'these look like settings, but are not');
 
   const server = await startServer(config, log).catch((error: NodeJS.ErrnoException & { port?: number }) => {

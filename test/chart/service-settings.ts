@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { ConfigError, ConfigSchema, readConfig, unknownSettings } from '../../src/config.ts';
+import { ConfigSchema, readConfig } from '../../src/config.ts';
+import { ConfigError, unknownSettings } from '../../src/settings.ts';
 import { type KubernetesObject, only } from './rendering.ts';
 
 /** What the service itself says of the settings that the chart gives it. */
@@ -32,7 +33,7 @@ export function strangeNames(env: Readonly<Record<string, string>>): readonly st
     return name.endsWith('_FILE') && settingNames.get(name.slice(0, -'_FILE'.length)) === true;
   };
   const strange = Object.keys(env).filter((name) => !isFine(name));
-  return [...strange, ...unknownSettings({ ...env })];
+  return [...strange, ...unknownSettings({ ...env }, ConfigSchema)];
 }
 
 /** What the service would not start with, its Secrets mounted in a folder of ours. */

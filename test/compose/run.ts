@@ -7,7 +7,8 @@ import { LOCAL_FOLDER } from '../../dev/folders.ts';
 import { KAFKA_VERSION } from '../../dev/kafka-jars.ts';
 import { findOnPath } from '../../dev/on-path.ts';
 import { MissingProgramError, StartError } from '../../dev/start-error.ts';
-import { ConfigError, ConfigSchema, readConfig } from '../../src/config.ts';
+import { ConfigSchema, readConfig } from '../../src/config.ts';
+import { ConfigError } from '../../src/settings.ts';
 import { Claims } from '../image/claims.ts';
 
 /**

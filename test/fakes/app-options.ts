@@ -1,7 +1,7 @@
 import { pino } from 'pino';
+import { BufferBudget } from '../../src/http/buffer-budget.ts';
 import type { AppOptions } from '../../src/ingest/app.ts';
-import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
-import { Metrics } from '../../src/metrics.ts';
+import { IngestMetrics } from '../../src/ingest/metrics.ts';
 
 const MiB = 1024 * 1024;
 
@@ -14,7 +14,7 @@ export function appOptions(options: Pick<AppOptions, 'publish'> & Partial<AppOpt
     tracing: undefined,
     retryAfterSeconds: () => 7,
     budget: new BufferBudget({ bytesMax: 64 * MiB, eventsMax: 1_000 }),
-    metrics: new Metrics(),
+    metrics: new IngestMetrics(),
     log: pino({ enabled: false }),
     limits: {
       bodyBytesMax: MiB,

@@ -1,14 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
-import { BufferBudget, REQUEST_BYTES } from '../../src/ingest/buffer-budget.ts';
-import { systemClock as clock } from '../../src/ingest/clock.ts';
+import { systemClock as clock } from '../../src/clock.ts';
+import { BufferBudget, REQUEST_BYTES } from '../../src/http/buffer-budget.ts';
 import { DualPublisher } from '../../src/ingest/dual-publisher.ts';
 import { KafkaProducer } from '../../src/ingest/kafka-producer.ts';
 import type { TopicMetadata } from '../../src/ingest/kafka-protocol.ts';
-import { kafkaClient, type TopicSettings, TopicWatch } from '../../src/ingest/kafka-topic.ts';
+import { type TopicSettings, TopicWatch } from '../../src/ingest/kafka-topic.ts';
 import type { LanesOptions } from '../../src/ingest/lanes.ts';
 import type { Outcome } from '../../src/ingest/outcome.ts';
 import { BATCH_HEADER_BYTES } from '../../src/ingest/record-batch.ts';
+import { kafkaClient } from '../../src/kafka/kafka-client.ts';
 import type { Numbered } from './fault-event.ts';
 import type { Ledger } from './ledger.ts';
 

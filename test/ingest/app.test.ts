@@ -7,11 +7,12 @@ import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'nod
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { errors } from '../../src/errors.ts';
-import { type AppOptions, buildApp, buildManagementApp } from '../../src/ingest/app.ts';
-import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
+import { BufferBudget } from '../../src/http/buffer-budget.ts';
+import { managementApp } from '../../src/http/management-app.ts';
+import { type AppOptions, buildApp, probeOptions } from '../../src/ingest/app.ts';
 import type { PublishRequest } from '../../src/ingest/dual-publisher.ts';
+import { IngestMetrics } from '../../src/ingest/metrics.ts';
 import type { Outcome } from '../../src/ingest/outcome.ts';
-import { Metrics } from '../../src/metrics.ts';
 import { appOptions } from '../fakes/app-options.ts';
 import { RawClient } from '../raw-client.ts';
 
@@ -21,7 +22,7 @@ const JSON_TYPE = { 'content-type': 'application/json' };
 
 const MiB = 1024 * 1024;
 let budget: BufferBudget;
-let metrics: Metrics;
+let metrics: IngestMetrics;
 let logged: Record<string, unknown>[];
 let published: PublishRequest[];
 /** What the publisher does with a request; as the real one, it closes the hold. */
@@ -32,7 +33,7 @@ const opened: FastifyInstance[] = [];
 
 beforeEach(async () => {
   budget = new BufferBudget({ bytesMax: 64 * MiB, eventsMax: 100 });
-  metrics = new Metrics();
+  metrics = new IngestMetrics();
   logged = [];
   published = [];
   outcome = STORED;
@@ -1060,7 +1061,12 @@ describe('with as many connections as it takes', () => {
 
   it('the management port takes its own', async () => {
     const apart = { ...options, hasManagementPort: true };
-    const management = await buildManagementApp(apart, app.swagger() as object);
+    const management = await managementApp({
+      ...probeOptions(apart),
+      ...apart,
+      readiness: probeOptions(apart).readiness,
+      document: app.swagger(),
+    });
     opened.push(management);
     await management.listen({ host: '127.0.0.1', port: 0 });
     const port = await listen();
@@ -1130,7 +1136,12 @@ describe('with a management port', () => {
   it('metrics, documents and the details of readiness are there, and only there', async () => {
     const apart = { ...options, hasManagementPort: true };
     app = await open(apart);
-    const management = await buildManagementApp(apart, app.swagger() as object);
+    const management = await managementApp({
+      ...probeOptions(apart),
+      ...apart,
+      readiness: probeOptions(apart).readiness,
+      document: app.swagger(),
+    });
     opened.push(management);
     for (const url of ['/metrics', '/openapi.json', '/docs', '/docs/json']) {
       assert.equal((await app.inject({ url })).statusCode, 404, url);

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { after, beforeEach, describe, it } from 'node:test';
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
+import { BufferBudget } from '../../src/http/buffer-budget.ts';
 import { buildApp } from '../../src/ingest/app.ts';
 import { readBatch } from '../../src/ingest/batch-reader.ts';
-import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
 import type { PublishableEvent, PublishRequest } from '../../src/ingest/dual-publisher.ts';
+import { IngestMetrics } from '../../src/ingest/metrics.ts';
 import type { Outcome } from '../../src/ingest/outcome.ts';
-import { Metrics } from '../../src/metrics.ts';
 import { appOptions } from '../fakes/app-options.ts';
 
 const BATCH_EVENTS_MAX = 20;
@@ -26,7 +26,7 @@ interface Answer {
 }
 
 let budget: BufferBudget;
-let metrics: Metrics;
+let metrics: IngestMetrics;
 let lines: string[];
 let app: FastifyInstance;
 let published: PublishRequest[];
@@ -36,7 +36,7 @@ const opened: FastifyInstance[] = [];
 
 beforeEach(async () => {
   budget = new BufferBudget({ bytesMax: 64 * 1024 * 1024, eventsMax: 1_000 });
-  metrics = new Metrics();
+  metrics = new IngestMetrics();
   lines = [];
   published = [];
   outcomeOf = () => STORED();

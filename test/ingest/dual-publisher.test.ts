@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
+import { BufferBudget } from '../../src/http/buffer-budget.ts';
 import { DualPublisher, type PublishableEvent } from '../../src/ingest/dual-publisher.ts';
 import type { Outcome } from '../../src/ingest/outcome.ts';
 import { hashKey, partitionOf } from '../../src/ingest/partitioner.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import type { Problem } from '../../src/http/problem.ts';
 import type { PublishableEvent } from '../../src/ingest/dual-publisher.ts';
 import { encodingOf, readEvent } from '../../src/ingest/event-reader.ts';
-import type { Problem } from '../../src/ingest/problem.ts';
 import { eventText } from '../json-text.ts';
 
 const RECEIVED_AT_MS = Date.parse('2026-11-23T12:00:00.007Z');

@@ -8,8 +8,9 @@ import { brokerAddresses } from '../../src/config.ts';
 import { openConnection } from '../../src/ingest/kafka-connection.ts';
 import { KafkaProducer, type SendOptions, type SendResult } from '../../src/ingest/kafka-producer.ts';
 import type { TopicMetadata } from '../../src/ingest/kafka-protocol.ts';
-import { kafkaClient, type TopicSettings, TopicWatch } from '../../src/ingest/kafka-topic.ts';
+import { type TopicSettings, TopicWatch } from '../../src/ingest/kafka-topic.ts';
 import type { Compression, RecordSource } from '../../src/ingest/record-batch.ts';
+import { kafkaClient } from '../../src/kafka/kafka-client.ts';
 import { readTopic } from './topic-reader.ts';
 
 const log = pino({ level: 'silent' });

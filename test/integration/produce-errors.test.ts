@@ -6,9 +6,9 @@ import { type LocalKafka, startKafka } from '../../dev/local-kafka.ts';
 import { brokerAddresses } from '../../src/config.ts';
 import { openConnection } from '../../src/ingest/kafka-connection.ts';
 import { decodeProduceAnswer, encodeProduce } from '../../src/ingest/kafka-protocol.ts';
-import { kafkaClient } from '../../src/ingest/kafka-topic.ts';
 import { produceError } from '../../src/ingest/produce-errors.ts';
 import { type Compression, recordBatch } from '../../src/ingest/record-batch.ts';
+import { kafkaClient } from '../../src/kafka/kafka-client.ts';
 import { quietKafka, readTopic } from './topic-reader.ts';
 
 const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs;

@@ -8,9 +8,9 @@ import { freePort } from '../../dev/free-port.ts';
 import { type LocalKafka, startKafka } from '../../dev/local-kafka.ts';
 import { type LocalRedis, startRedis } from '../../dev/local-redis.ts';
 import { readConfig } from '../../src/config.ts';
+import { IngestMetrics } from '../../src/ingest/metrics.ts';
 import { redisSettings } from '../../src/ingest/redis-settings.ts';
 import type { Server } from '../../src/ingest/server.ts';
-import { Metrics } from '../../src/metrics.ts';
 import { openTlsFiles } from '../../src/tls-files.ts';
 import { certificateFile } from '../certificates.ts';
 import { type RecordedNotifier, recordedNotifier } from '../fakes/recorded-notifier.ts';
@@ -40,7 +40,7 @@ function notifierWith(settings: NodeJS.ProcessEnv): RecordedNotifier {
   const files = openTlsFiles(
     'REDIS_TLS',
     { ca: config.REDIS_TLS_CA_FILE, cert: config.REDIS_TLS_CERT_FILE, key: config.REDIS_TLS_KEY_FILE },
-    { log: silent, metrics: new Metrics() },
+    { log: silent, metrics: new IngestMetrics() },
   );
   const redis = redisSettings(config, files) ?? assert.fail();
   const recorded = recordedNotifier({ redis, times: QUICK });

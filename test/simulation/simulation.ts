@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { BufferBudget, REQUEST_BYTES } from '../../src/ingest/buffer-budget.ts';
+import { BufferBudget, REQUEST_BYTES } from '../../src/http/buffer-budget.ts';
 import { DualPublisher, type PublishableEvent } from '../../src/ingest/dual-publisher.ts';
 import type { Outcome } from '../../src/ingest/outcome.ts';
 import { type Fault, KafkaModel } from './kafka-model.ts';

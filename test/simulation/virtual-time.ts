@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/ingest/clock.ts';
+import type { Clock } from '../../src/clock.ts';
 
 interface Due {
   readonly at: number;

@@ -11,8 +11,8 @@ import {
   gzipSync,
   zstdCompressSync,
 } from 'node:zlib';
-import { BufferBudget, type Hold } from '../../src/ingest/buffer-budget.ts';
-import { bodyDecoder, type ContentCoding, codingOf } from '../../src/ingest/content-coding.ts';
+import { BufferBudget, type Hold } from '../../src/http/buffer-budget.ts';
+import { bodyDecoder, type ContentCoding, codingOf } from '../../src/http/content-coding.ts';
 
 const MiB = 1024 * 1024;
 const encoders: Readonly<Record<ContentCoding, (bytes: Buffer) => Buffer>> = {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { BufferBudget, REQUEST_BYTES } from '../../src/ingest/buffer-budget.ts';
+import { BufferBudget, REQUEST_BYTES } from '../../src/http/buffer-budget.ts';
 
 const MiB = 1024 * 1024;
 const EVENT_BYTES = 250;

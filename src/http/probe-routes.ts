@@ -1,51 +1,46 @@
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
-import Type from 'typebox';
-import type { Authentication } from '../authentication.ts';
+import Type, { type TObject } from 'typebox';
 import { type ErrorCode, errorRow, errors } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
-import type { KafkaReadiness } from './availability.ts';
 import { PARAMETER_LENGTH_MAX } from './http-server.ts';
 import type { AnswerProblem } from './problem.ts';
-import type { RedisState as ConnectionState } from './redis-connection.ts';
 import { problemResponses } from './specification.ts';
 
-/** `off`: nobody is to be notified. */
-type RedisState = ConnectionState | 'off';
+/** What a program needs, by name, each in a word of its own. */
+export type Dependencies = Readonly<Record<string, string>>;
 
-interface Dependencies {
-  readonly kafka: KafkaReadiness;
-  readonly redis: RedisState;
-  /** Where clients have to say who they are: whether that can be checked. */
-  readonly authentication?: Authentication['state'];
+export interface Readiness {
+  /** `degraded`: it does its work, but not all of it. */
+  readonly status: 'ready' | 'degraded' | 'unavailable';
+  readonly dependencies: Dependencies;
 }
 
 export interface ProbeOptions {
-  /** The state of each dependency, in its own words. */
-  readonly readiness: () => Dependencies;
-  /** Not ready any more, because the service is about to stop. */
+  readonly readiness: () => Readiness;
+  /** Not ready any more, because the program is about to stop. */
   readonly isLeaving: () => boolean;
+  /** What `/readyz` answers, see {@link readyzSchema}. */
+  readonly readyzSchema: object;
 }
 
 /** The probes of an orchestrator. `showsDependencies`: false where strangers may ask. */
 export function probeRoutes(
   app: FastifyInstance,
-  { readiness, isLeaving, showsDependencies }: ProbeOptions & { showsDependencies: boolean },
+  {
+    readiness,
+    isLeaving,
+    readyzSchema: schema,
+    showsDependencies,
+  }: ProbeOptions & { showsDependencies: boolean },
 ): void {
   app.get('/livez', { schema: livezSchema }, (_request, reply) => reply.send({ status: 'alive' }));
-  app.get('/readyz', { schema: readyzSchema }, (_request, reply) => {
-    const dependencies = readiness();
-    const status = isLeaving() ? 'leaving' : statusOf(dependencies);
+  app.get('/readyz', { schema }, (_request, reply) => {
+    const { status: found, dependencies } = readiness();
+    const status = isLeaving() ? 'leaving' : found;
     reply.code(status === 'ready' || status === 'degraded' ? 200 : 503);
     return reply.send(showsDependencies ? { status, dependencies } : { status });
   });
-}
-
-/** Redis is best effort: without it events are stored all the same. */
-function statusOf({ kafka, redis, authentication }: Dependencies): 'ready' | 'degraded' | 'unavailable' {
-  if (authentication === 'unavailable') return 'unavailable';
-  if (kafka !== 'available' && kafka !== 'degraded') return 'unavailable';
-  return kafka === 'available' && (redis === 'up' || redis === 'off') ? 'ready' : 'degraded';
 }
 
 /** The pages that the member `type` of a problem points to. */
@@ -70,13 +65,19 @@ function pageText(code: ErrorCode): string {
 /** What operators and developers read: metrics, the specification and a page to browse it. */
 export async function managementRoutes(
   app: FastifyInstance,
-  options: { metrics: Pick<Metrics, 'contentType' | 'text'>; canTryOut: boolean },
+  options: {
+    metrics: Pick<Metrics, 'contentType' | 'text'>;
+    /** Whether there is a specification to show. */
+    hasDocument: boolean;
+    canTryOut: boolean;
+  },
 ): Promise<void> {
   const hidden = { schema: { hide: true } };
   app.get('/metrics', hidden, async (_request, reply) => {
     reply.type(options.metrics.contentType);
     return options.metrics.text();
   });
+  if (!options.hasDocument) return;
   app.get('/openapi.json', hidden, (_request, reply) => reply.send(app.swagger()));
   await app.register(swaggerUi, {
     routePrefix: '/docs',
@@ -111,63 +112,52 @@ const livezSchema = {
   },
 };
 
-const readinessContent = (statuses: readonly string[], examples: Record<string, Dependencies>) => ({
-  'application/json': {
-    schema: Type.Object({
-      status: Type.Enum([...statuses]),
-      dependencies: Type.Optional(
-        Type.Object(
-          {
-            kafka: Type.Enum([
-              'connecting',
-              'available',
-              'degraded',
-              'unavailable',
-            ] satisfies KafkaReadiness[]),
-            redis: Type.Enum(['connecting', 'up', 'down', 'closed', 'off'] satisfies RedisState[]),
-            authentication: Type.Optional(
-              Type.Enum(['ready', 'unavailable'] satisfies Authentication['state'][]),
-            ),
-          },
-          { description: 'Shown on the management port only, where there is one.' },
-        ),
-      ),
-    }),
-    examples: Object.fromEntries(
-      Object.entries(examples).map(([status, dependencies]) => [status, { value: { status, dependencies } }]),
-    ),
-  },
-});
-
 const unready = problemResponses([])[503];
 
-const readyzSchema = {
-  operationId: 'getReadiness',
-  tags: ['probes'],
-  summary: 'Whether events can be stored now',
-  response: {
-    ...problemResponses([]),
-    200: {
-      description:
-        'They can: `ready`, or `degraded` while subscribers on Redis are not told, or some partitions take no events.',
-      content: readinessContent(['ready', 'degraded'], {
-        ready: { kafka: 'available', redis: 'up' },
-        degraded: { kafka: 'available', redis: 'down' },
-      }),
-    },
-    503: {
-      description: `They cannot: \`unavailable\` before the first contact with Kafka, while Kafka takes nothing, and until the keys are known that tokens are checked with, \`leaving\` when the instance is about to stop. ${unready?.description}`,
-      headers: { 'Retry-After': { isOptional: true } },
-      content: {
-        ...readinessContent(['unavailable', 'leaving'], {
-          unavailable: { kafka: 'unavailable', redis: 'up' },
-          leaving: { kafka: 'available', redis: 'up' },
+/** What `/readyz` of a program answers, for its specification. */
+export function readyzSchema(words: {
+  readonly summary: string;
+  /** What 200 and what 503 mean. */
+  readonly ready: string;
+  readonly notReady: string;
+  readonly dependencies: TObject;
+  /** The dependencies of an answer of each status that there is. */
+  readonly examples: Readonly<Partial<Record<Readiness['status'] | 'leaving', Dependencies>>>;
+}): object {
+  const { summary, ready, notReady, dependencies, examples } = words;
+  const content = (statuses: readonly (keyof typeof examples)[]) => {
+    const given = statuses.filter((status) => examples[status] !== undefined);
+    return {
+      'application/json': {
+        schema: Type.Object({
+          status: Type.Enum(given),
+          dependencies: Type.Optional(
+            Type.Object(dependencies.properties, {
+              description: 'Shown on the management port only, where there is one.',
+            }),
+          ),
         }),
-        ...unready?.content,
+        examples: Object.fromEntries(
+          given.map((status) => [status, { value: { status, dependencies: examples[status] } }]),
+        ),
+      },
+    };
+  };
+  return {
+    operationId: 'getReadiness',
+    tags: ['probes'],
+    summary,
+    response: {
+      ...problemResponses([]),
+      200: { description: ready, content: content(['ready', 'degraded']) },
+      503: {
+        description: `${notReady} ${unready?.description}`,
+        headers: { 'Retry-After': { isOptional: true } },
+        content: { ...content(['unavailable', 'leaving']), ...unready?.content },
       },
     },
-  },
-};
+  };
+}
 
 const problemPageSchema = {
   operationId: 'explainProblem',

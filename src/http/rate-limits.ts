@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts';
+import type { Clock } from '../clock.ts';
 
 /** So many seconds' worth a client may use at once, and then as much as comes in. */
 export const WINDOW_S = 10;

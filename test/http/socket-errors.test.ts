@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { BufferBudget, REQUEST_BYTES } from '../../src/ingest/buffer-budget.ts';
-import { Connections } from '../../src/ingest/connections.ts';
-import { receiveBody } from '../../src/ingest/receive-body.ts';
-import { SocketErrors } from '../../src/ingest/socket-errors.ts';
+import { BufferBudget, REQUEST_BYTES } from '../../src/http/buffer-budget.ts';
+import { Connections } from '../../src/http/connections.ts';
+import { receiveBody } from '../../src/http/receive-body.ts';
+import { SocketErrors } from '../../src/http/socket-errors.ts';
 import { RawClient } from '../raw-client.ts';
 
 const HEADERS = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n';

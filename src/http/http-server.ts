@@ -11,6 +11,7 @@ import fastify, {
 import type { Logger } from 'pino';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
+import type { Action } from '../client.ts';
 import { type ErrorCode, errorRow } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
 import type { TlsMaterial } from '../tls-files.ts';
@@ -24,8 +25,8 @@ import { type AnswerProblem, problemAnswers } from './problem.ts';
 import { discardBody } from './receive-body.ts';
 import { isFaultyHead } from './request-head.ts';
 import { newRequestId, requestId } from './request-id.ts';
+import { traceIdOf } from './request-trace.ts';
 import { SocketErrors } from './socket-errors.ts';
-import { traceIdOf } from './trace-context.ts';
 
 /** Receiving is limited apart from publishing: a request may wait for Kafka longer than it may take to arrive. */
 export const HEADERS_TIMEOUT_MS = 5_000;
@@ -42,7 +43,12 @@ export interface HttpServerOptions extends ConnectionLimit {
   readonly tls: TlsMaterial | undefined;
   readonly log: Logger;
   readonly metrics: Pick<Metrics, 'refused' | 'httpRequest'>;
-  readonly publishTimeoutMs: number;
+  /** What credentials have to allow. */
+  readonly action: Action;
+  /** How long an answer may take once its request is complete. */
+  readonly answerTimeoutMs: number;
+  /** Of a part of the path, in characters as they are sent. */
+  readonly parameterLengthMax?: number;
   readonly retryAfterSeconds: () => number;
   readonly room: RequestRoom;
 }
@@ -104,9 +110,9 @@ export function httpServer(options: HttpServerOptions): HttpServer {
     requestTimeout: RECEIVE_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     // It closes without an answer, so the limits that give one come before it.
-    connectionTimeout: Math.max(options.publishTimeoutMs, RECEIVE_TIMEOUT_MS) + 5_000,
+    connectionTimeout: Math.max(options.answerTimeoutMs, RECEIVE_TIMEOUT_MS) + 5_000,
     return503OnClosing: false,
-    routerOptions: { maxParamLength: PARAMETER_LENGTH_MAX },
+    routerOptions: { maxParamLength: options.parameterLengthMax ?? PARAMETER_LENGTH_MAX },
     clientErrorHandler: (error, socket) => {
       if ('secureConnecting' in socket && socket.secureConnecting)
         socket.destroy(); // it will never be HTTP

@@ -21,7 +21,7 @@ interface NamedHeader {
   readonly schema: { readonly isOptional?: boolean };
 }
 interface Document extends Json {
-  components: { schemas: { Event: { properties: { time: Json } } } } & Named<Json>;
+  components: { schemas: { Event?: { properties: { time: Json } } } } & Named<Json>;
   paths: Named<Named<Operation>>;
 }
 
@@ -93,7 +93,8 @@ export const finishDocument: NonNullable<FastifyDynamicSwaggerOptions['transform
   const document = (given as unknown as { openapiObject: Document }).openapiObject;
   const { components } = document;
   // The code looks at the calendar besides the pattern, which is what this format adds to it.
-  components.schemas.Event.properties.time.format = 'date-time';
+  const { Event } = components.schemas;
+  if (Event !== undefined) Event.properties.time.format = 'date-time';
   const shared: Shared = { responses: {}, headers: {}, examples: {} };
   for (const operation of Object.values(document.paths).flatMap(Object.values<Operation>)) {
     moveRequestExamples(operation);

@@ -5,11 +5,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Verdict } from '../../src/authentication.ts';
 import { Client } from '../../src/client.ts';
-import { nameOf } from '../../src/ingest/admission.ts';
+import { systemClock } from '../../src/clock.ts';
+import { nameOf } from '../../src/http/admission.ts';
+import { BufferBudget } from '../../src/http/buffer-budget.ts';
+import { RateLimiter } from '../../src/http/rate-limits.ts';
 import { type AppOptions, buildApp } from '../../src/ingest/app.ts';
-import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
-import { systemClock } from '../../src/ingest/clock.ts';
-import { RateLimiter } from '../../src/ingest/rate-limits.ts';
 import { appOptions } from '../fakes/app-options.ts';
 import { RawClient } from '../raw-client.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { RateLimiter } from '../../src/ingest/rate-limits.ts';
+import { RateLimiter } from '../../src/http/rate-limits.ts';
 
 function limiter(requestsPerSecond: number | undefined, bytesPerSecond?: number) {
   let now = 0;

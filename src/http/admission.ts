@@ -1,17 +1,18 @@
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Authentication, Verdict } from '../authentication.ts';
-import type { Client } from '../client.ts';
+import type { Action, Client } from '../client.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { BufferBudget } from './buffer-budget.ts';
-import type { PublishableEvent } from './dual-publisher.ts';
-import { type AnswerProblem, BEARER_CHALLENGE, FORBIDDEN_SOURCE_TYPE, type Problem } from './problem.ts';
+import { type AnswerProblem, BEARER_CHALLENGE } from './problem.ts';
 import type { RateLimiter } from './rate-limits.ts';
 import { discardBody, isGivenTwice } from './receive-body.ts';
 import { socketErrorCode } from './socket-errors.ts';
 
 export interface AdmissionOptions {
-  /** `undefined`: everybody may send everything. */
+  /** What the requests are for. */
+  readonly action: Action;
+  /** `undefined`: everybody may do everything. */
   readonly authentication: Pick<Authentication, 'clientOf'> | undefined;
   /** `undefined`: as much as they like. */
   readonly rateLimiter: Pick<RateLimiter, 'request' | 'received'> | undefined;
@@ -21,7 +22,7 @@ export interface AdmissionOptions {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who sends it; `undefined` where everybody may. */
+    /** Whose it is; `undefined` where everybody may do everything. */
     client: Client | undefined;
   }
 }
@@ -30,11 +31,11 @@ declare module 'fastify' {
 const UNREAD_BYTES_MAX = 64 * 1024;
 
 /**
- * Decides before a body is read who may send events, and whether they have sent too many. What a client may send of
- * which source type is known when the event is read, see {@link permitted}.
+ * Decides before a body is read whether a client may do this at all, and whether they have asked too often. For which
+ * source types they may is known later, by the request.
  */
 export function admission(scope: FastifyInstance, options: AdmissionOptions): void {
-  const { authentication, rateLimiter, budget, answerProblem } = options;
+  const { action, authentication, rateLimiter, budget, answerProblem } = options;
   /** On a connection requests are admitted in their order (promise P6), however long it takes to check each. */
   const checks = new WeakMap<Socket, Promise<unknown>>();
 
@@ -42,7 +43,7 @@ export function admission(scope: FastifyInstance, options: AdmissionOptions): vo
   scope.addHook('onRequest', (request, reply, done) => {
     const admit = (verdict: Verdict | undefined) => {
       if (typeof verdict === 'string') return refuse(request, reply, verdict);
-      if (verdict !== undefined && !verdict.mayAtAll('write')) return answer(request, reply, 'forbidden');
+      if (verdict !== undefined && !verdict.mayAtAll(action)) return answer(request, reply, 'forbidden');
       request.client = verdict;
       if (isWithinLimits(request, reply)) done();
     };
@@ -122,13 +123,4 @@ function networkOf(address: string): string {
   if (right !== undefined)
     groups.push(...Array.from({ length: 8 - left.length - right.length }, () => '0'), ...right);
   return groups.slice(0, 4).join(':');
-}
-
-/** The event, unless its sender may not send any of its source type. */
-export function permitted(
-  client: Client | undefined,
-  event: PublishableEvent | Problem,
-): PublishableEvent | Problem {
-  if (client === undefined || 'code' in event || client.may('write', event.sourceType)) return event;
-  return { code: 'forbidden', id: event.id, errors: [FORBIDDEN_SOURCE_TYPE] };
 }

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
-import { BufferBudget } from '../../src/ingest/buffer-budget.ts';
-import { GatheredBytes } from '../../src/ingest/gathered-bytes.ts';
-import { type ReceivedBody, type ReceiveLimits, receiveBody } from '../../src/ingest/receive-body.ts';
+import { BufferBudget } from '../../src/http/buffer-budget.ts';
+import { GatheredBytes } from '../../src/http/gathered-bytes.ts';
+import { type ReceivedBody, type ReceiveLimits, receiveBody } from '../../src/http/receive-body.ts';
 
 /** As much of a request as a body is received from. */
 function requestOf(chunks: Iterable<Buffer>, announcedLength?: number): IncomingMessage {

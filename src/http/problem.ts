@@ -1,5 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import Type from 'typebox';
+import type { Action } from '../client.ts';
 import { type ErrorCode, errorRow, errors } from '../errors.ts';
 import { eventFaults, type Fault } from '../event.ts';
 import { CONTENT_CODINGS } from './content-coding.ts';
@@ -13,18 +14,12 @@ export interface Problem {
   readonly errors?: readonly Fault[];
 }
 
-/** What is wrong with an event that its sender may not send. */
-export const FORBIDDEN_SOURCE_TYPE: Fault = {
-  pointer: '/source_type',
-  detail: 'must be one that the credentials allow',
-};
-
 /** The scheme of authentication that is asked for (RFC 6750). */
 export const BEARER_CHALLENGE = 'Bearer realm="dual-stream"';
-const TOKEN_FAULTS: Partial<Record<ErrorCode, string>> = {
+const tokenFaults = (action: Action): Partial<Record<ErrorCode, string>> => ({
   unauthorized: 'error="invalid_token"',
-  forbidden: 'error="insufficient_scope", scope="events:write"',
-};
+  forbidden: `error="insufficient_scope", scope="events:${action}"`,
+});
 
 export const PROBLEM_CONTENT_TYPE = 'application/problem+json';
 
@@ -107,7 +102,7 @@ function exampleParts(code: ErrorCode): Omit<Problem, 'code'> {
         errors: [{ pointer: '/on_refused', detail: 'must be equal to one of the allowed values' }],
       };
     case 'forbidden':
-      return { id, errors: [FORBIDDEN_SOURCE_TYPE] };
+      return { id, errors: [{ pointer: '/source_type', detail: 'must be one that the credentials allow' }] };
     case 'event-too-large':
     case 'kafka-unavailable':
     case 'topic-missing':
@@ -127,16 +122,19 @@ function exampleParts(code: ErrorCode): Omit<Problem, 'code'> {
 export type AnswerProblem = (reply: FastifyReply, problem: Problem) => Buffer;
 
 export function problemAnswers(options: {
+  /** What credentials have to allow. */
+  action: Action;
   countFailures: CountFailures;
   retryAfterSeconds: () => number;
 }): AnswerProblem {
+  const faultOfToken = tokenFaults(options.action);
   return (reply, problem) => {
     const { status } = errorRow(problem.code);
     const requestId = reply.request.id;
     options.countFailures(reply.request, problem.code, 1);
     reply.code(status).header('content-type', PROBLEM_CONTENT_TYPE);
     if (problem.code === 'unsupported-encoding') reply.header('accept-encoding', CONTENT_CODINGS.join(', '));
-    const fault = TOKEN_FAULTS[problem.code];
+    const fault = faultOfToken[problem.code];
     if (fault !== undefined && !reply.hasHeader('www-authenticate'))
       reply.header('www-authenticate', `${BEARER_CHALLENGE}, ${fault}`);
     if (status === 503) reply.header('retry-after', options.retryAfterSeconds());

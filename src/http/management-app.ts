@@ -1,0 +1,44 @@
+import swagger from '@fastify/swagger';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import type { Metrics } from '../metrics.ts';
+import { httpServer } from './http-server.ts';
+import { managementRoutes, type ProbeOptions, probeRoutes, problemPages } from './probe-routes.ts';
+import { ProblemDocument } from './problem.ts';
+
+/** Enough for probes, scrapers and readers of the documents; they are not to wait behind the API's connections. */
+const MANAGEMENT_CONNECTIONS_MAX = 100;
+const ANSWER_TIMEOUT_MS = 10_000;
+
+export interface ManagementOptions extends ProbeOptions {
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  /** The specification of the program's API, if it has one. */
+  readonly document: object | undefined;
+}
+
+/** The HTTP server of a management port, ready to listen: probes, metrics and documents, for whoever reaches it. */
+export async function managementApp(options: ManagementOptions): Promise<FastifyInstance> {
+  const { metrics, document } = options;
+  const { app, answerProblem } = httpServer({
+    ...options,
+    action: 'read',
+    tls: undefined,
+    answerTimeoutMs: ANSWER_TIMEOUT_MS,
+    retryAfterSeconds: () => 1,
+    connectionsMax: MANAGEMENT_CONNECTIONS_MAX,
+    connectionsOpen: () => {},
+    // A probe is answered at once, also when the buffer is full.
+    room: { take: () => true, giveBack: () => {} },
+  });
+  app.addSchema(ProblemDocument);
+  if (document !== undefined)
+    await app.register(swagger, { mode: 'static', specification: { document: document as never } }); // it is typed for OpenAPI 3.0
+
+  probeRoutes(app, { ...options, showsDependencies: true });
+  problemPages(app, answerProblem);
+  await managementRoutes(app, { metrics, hasDocument: document !== undefined, canTryOut: false });
+
+  await app.ready();
+  return app;
+}

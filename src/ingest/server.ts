@@ -2,13 +2,14 @@ import type { Server as HttpsServer } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Logger, pino } from 'pino';
 import { systemClock as clock } from '../clock.ts';
-import { brokerAddresses, type Config, ConfigSchema, isTracing, readConfig } from '../config.ts';
+import { brokerAddresses, type Config, isTracing, readConfig } from '../config.ts';
 import { BufferBudget } from '../http/buffer-budget.ts';
 import { managementApp } from '../http/management-app.ts';
 import { RateLimiter } from '../http/rate-limits.ts';
 import { kafkaClient } from '../kafka/kafka-client.ts';
 import { isSecretInClear, saslOptions } from '../kafka/kafka-sasl.ts';
 import { ConfigError, unknownSettings } from '../settings.ts';
+import { ALL_SCHEMAS } from '../store-config.ts';
 import type { Tracing } from '../tracing.ts';
 import { buildApp, probeOptions } from './app.ts';
 import { openCredentials } from './credentials.ts';
@@ -243,7 +244,7 @@ async function main(): Promise<void> {
     log.fatal({ err: error, origin }, 'a fault in this service; it stops');
     process.exit(1);
   });
-  const unknown = unknownSettings(process.env, ConfigSchema);
+  const unknown = unknownSettings(process.env, ...ALL_SCHEMAS);
   if (unknown.length > 0) log.warn({ unknown }, 'these look like settings, but are not');
 
   const server = await startServer(config, log).catch((error: NodeJS.ErrnoException & { port?: number }) => {

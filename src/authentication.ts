@@ -19,12 +19,15 @@ export interface Authentication {
   close(): void;
 }
 
+/** The settings that say who clients are, whichever program's they are. */
+export type AuthenticationSettings = Pick<Config, Extract<keyof Config, `AUTH_${string}`>>;
+
 /**
  * As AUTH_MODE says; `undefined`: everybody may do everything.
  * @throws ConfigError when the file of keys cannot be used
  */
 export function openAuthentication(
-  config: Config,
+  config: AuthenticationSettings,
   log: Logger,
   metrics: Pick<Metrics, 'credentialsCurrent' | 'ready'>,
 ): Authentication | undefined {
@@ -71,7 +74,7 @@ function openKeys(path: string, log: Logger, onState: (isCurrent: boolean) => vo
 }
 
 function byJwt(
-  config: Config,
+  config: AuthenticationSettings,
   log: Logger,
   metrics: Pick<Metrics, 'credentialsCurrent' | 'ready'>,
 ): Authentication {

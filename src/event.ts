@@ -113,6 +113,13 @@ export const StoredEvent = Type.Object(
   },
 );
 
+const storedEvent = Compile(StoredEvent);
+
+/** Whether `value`, as JSON.parse gives it, is an event as the service, or a later version of it, stores it. */
+export function isStoredEvent(value: unknown): value is Static<typeof StoredEvent> {
+  return storedEvent.Check(value);
+}
+
 /** One fault of a value: where it is (a JSON pointer, RFC 6901), and the rule it breaks; never what was sent. */
 export interface Fault {
   readonly pointer: string;

@@ -1,0 +1,240 @@
+import type { Positions } from '../store/positions.ts';
+import type { PartitionWrite, WriteOutcome } from './event-writer.ts';
+import { type EventRecord, readRecord, type TopicRecord, type UnreadableReason } from './record-reader.ts';
+
+/** What one fetch brought of one partition. */
+export interface RecordsOfPartition {
+  readonly partition: number;
+  /** The offset that was asked for; nothing between it and the first record is missing. */
+  readonly from: number;
+  /** The offset behind the last record. */
+  readonly next: number;
+  readonly records: readonly TopicRecord[];
+}
+
+/** The one who brings records, while they are being stored. */
+export interface Delivery {
+  /** Whether the partition may still be ours. Only the store knows for sure. */
+  readonly isCurrent: () => boolean;
+  /** Tells the group that we are here. Rejects when the partitions are given out anew. */
+  readonly heartbeat: () => Promise<void>;
+}
+
+/** `stored`: go on behind it. `sought`: the records were not the next ones, and others have been asked for. `left`: it is not ours to store. */
+export type TakeOutcome = 'stored' | 'sought' | 'left';
+
+/** The first offset that a partition still has, and the one that its next record will get. */
+export interface LogRange {
+  readonly low: number;
+  readonly high: number;
+}
+
+export interface DeadLetter {
+  readonly record: TopicRecord;
+  readonly reason: UnreadableReason;
+}
+
+export interface EventProcessorOptions {
+  readonly readPositions: (partition?: number) => Promise<Positions>;
+  readonly addPosition: (partition: number, next: number) => Promise<void>;
+  /** `false`: it was not where it had to be. */
+  readonly movePosition: (move: { partition: number; from: number; next: number }) => Promise<boolean>;
+  readonly logRanges: () => Promise<ReadonlyMap<number, LogRange>>;
+  /** Has the next fetch of this partition begin there. */
+  readonly seek: (partition: number, offset: number) => void;
+  readonly write: (write: PartitionWrite) => Promise<WriteOutcome>;
+  /** Resolves when Kafka has all of them. */
+  readonly sendDeadLetters: (letters: readonly DeadLetter[]) => Promise<void>;
+  readonly pause: (ms: number) => Promise<void>;
+  /** Events whose record is older are not stored any more, in milliseconds since 1970. */
+  readonly expiredBeforeMs: () => number;
+  readonly report: ProcessorReport;
+}
+
+/** What happens, for the log and the metrics. */
+export interface ProcessorReport {
+  /** Events that are in the store now. */
+  processed(events: readonly EventRecord[]): void;
+  expired(count: number): void;
+  /** Something failed, and is tried again until it works. `undefined`: it works again. */
+  trouble(fault: Error | undefined): void;
+  /** Records that Kafka does not have any more were never stored. */
+  lost(partition: number, from: number, to: number): void;
+  /** Kafka has fewer records than were stored: the topic was made anew, or lost some. */
+  truncated(partition: number, position: number, high: number): void;
+  /** Kafka gives no records for offsets that it says it has, as where transactions end. */
+  empty(partition: number, from: number, to: number): void;
+}
+
+const RETRY_MS = [100, 250, 500, 1_000, 2_000] as const;
+const HEARTBEAT_MS = 1_000;
+/** The consumer drops what it fetched before it sought; one batch may have been on its way. */
+const SEEKS_BELIEVED = 3;
+
+/**
+ * Puts the records of the partitions that this process has into the store, each once, in the order of their partition.
+ * Where to go on is what the store says: it moves in the transaction that stores the events. The group only says who
+ * should do it. When two believe that a partition is theirs, the first one to move its position was right.
+ */
+export class EventProcessor {
+  readonly #options: EventProcessorOptions;
+  /** Where the store is, as far as it is known. */
+  readonly #positions = new Map<number, number>();
+  /** Seeks that had no effect yet: where to, and how often. */
+  readonly #sought = new Map<number, { readonly position: number; times: number }>();
+  readonly #busy = new Set<number>();
+  #assigned: readonly number[] = [];
+
+  constructor(options: EventProcessorOptions) {
+    this.#options = options;
+  }
+
+  get assigned(): readonly number[] {
+    return this.#assigned;
+  }
+
+  /** Where the store is with the partitions that this process has, as far as it is known. */
+  get positions(): Positions {
+    return this.#positions;
+  }
+
+  /** The group gave out the partitions anew. Whoever had them before may have moved their positions. */
+  assign(partitions: readonly number[]): void {
+    this.#assigned = partitions;
+    this.#positions.clear();
+    this.#sought.clear();
+  }
+
+  /**
+   * Looks at all positions, and seeks where this process would go on elsewhere: after an assignment, as the offsets that
+   * the group keeps are not the store's, and when a replay has set them back. To be called every few seconds.
+   */
+  async align(): Promise<void> {
+    const { readPositions, seek } = this.#options;
+    const before = new Map(this.#positions);
+    const stored = await readPositions();
+    for (const partition of this.#assigned) {
+      // What moved while the store was asked is under way, and as it should be.
+      if (this.#busy.has(partition) || this.#positions.get(partition) !== before.get(partition)) continue;
+      const known = before.get(partition);
+      if (known !== undefined && known === stored.get(partition)) continue;
+      const position = await this.#find(partition);
+      if (!this.#busy.has(partition)) seek(partition, position);
+    }
+  }
+
+  /** Stores what a fetch brought, however long that takes. Rejects only as `delivery.heartbeat` does. */
+  async take(batch: RecordsOfPartition, delivery: Delivery): Promise<TakeOutcome> {
+    const { partition } = batch;
+    this.#busy.add(partition);
+    try {
+      const read = readAll(batch.records);
+      for (let attempt = 0; delivery.isCurrent(); attempt += 1) {
+        try {
+          const outcome = await whileAlive(delivery, this.#attempt(batch, read));
+          this.#options.report.trouble(undefined);
+          if (outcome !== 'again') return outcome;
+        } catch (error) {
+          // Whether it was stored is not known; the store will say.
+          this.#positions.delete(partition);
+          this.#options.report.trouble(error as Error);
+          await this.#options.pause(RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)] as number);
+        }
+        await delivery.heartbeat();
+      }
+      return 'left';
+    } finally {
+      this.#busy.delete(partition);
+    }
+  }
+
+  async #attempt(batch: RecordsOfPartition, read: ReadRecords): Promise<TakeOutcome | 'again'> {
+    const { write, sendDeadLetters, report } = this.#options;
+    const { partition, next } = batch;
+    const known = this.#positions.get(partition);
+    const position = known === batch.from ? known : await this.#find(partition);
+    if (position !== batch.from && !this.#isEmptyBetween(position, batch)) return 'sought';
+    this.#sought.delete(partition);
+    if (read.letters.length > 0) {
+      await sendDeadLetters(read.letters);
+      read.letters = [];
+    }
+    const expiredBeforeMs = this.#options.expiredBeforeMs();
+    const events = read.events.filter(({ recordedAtMs }) => recordedAtMs >= expiredBeforeMs);
+    if ((await write({ partition, from: position, next, events })) === 'moved') {
+      this.#positions.delete(partition);
+      return 'again';
+    }
+    this.#positions.set(partition, next);
+    report.processed(events);
+    report.expired(read.events.length - events.length);
+    return 'stored';
+  }
+
+  /**
+   * Seeks to the position, unless Kafka was asked for what is there already and goes on behind it: offsets that hold no
+   * records for us, for which it would be asked for ever.
+   */
+  #isEmptyBetween(position: number, { partition, from }: RecordsOfPartition): boolean {
+    const sought = this.#sought.get(partition);
+    const times = sought?.position === position ? sought.times + 1 : 1;
+    if (from > position && times > SEEKS_BELIEVED) {
+      this.#options.report.empty(partition, position, from);
+      return true;
+    }
+    this.#sought.set(partition, { position, times });
+    this.#options.seek(partition, position);
+    return false;
+  }
+
+  /** Where to go on with a partition, from the store, if Kafka still has it. */
+  async #find(partition: number): Promise<number> {
+    const { readPositions, addPosition, movePosition, logRanges, report } = this.#options;
+    const range = (await logRanges()).get(partition);
+    if (range === undefined) throw new Error(`Kafka does not know partition ${partition}`);
+    const { low, high } = range;
+    let position = (await readPositions(partition)).get(partition);
+    if (position === undefined) {
+      await addPosition(partition, low);
+      position = (await readPositions(partition)).get(partition) ?? low;
+    }
+    if (position < low || position > high) {
+      // Reading again from the beginning does no harm, as what is stored already is not stored again.
+      if (!(await movePosition({ partition, from: position, next: low })))
+        throw new Error(`the position of partition ${partition} is moved by another processor`);
+      if (position < low) report.lost(partition, position, low);
+      else report.truncated(partition, position, high);
+      position = low;
+    }
+    this.#positions.set(partition, position);
+    return position;
+  }
+}
+
+interface ReadRecords {
+  readonly events: readonly EventRecord[];
+  /** Not sent yet. */
+  letters: readonly DeadLetter[];
+}
+
+function readAll(records: readonly TopicRecord[]): ReadRecords {
+  const events: EventRecord[] = [];
+  const letters: DeadLetter[] = [];
+  for (const record of records) {
+    const read = readRecord(record);
+    if (typeof read === 'string') letters.push({ record, reason: read });
+    else events.push(read);
+  }
+  return { events, letters };
+}
+
+/** The group takes the partitions of who is silent, however busy. */
+async function whileAlive<Result>({ heartbeat }: Delivery, work: Promise<Result>): Promise<Result> {
+  // What it rejects with is said again by the next one, when the work is done.
+  const timer = setInterval(() => void heartbeat().catch(() => {}), HEARTBEAT_MS);
+  try {
+    return await work;
+  } finally {
+    clearInterval(timer);
+  }
+}

@@ -1,0 +1,166 @@
+import { type Log, type Move, movePositions } from '../store/positions.ts';
+import type { Query, Store } from '../store/postgres.ts';
+import type { EventRecord } from './record-reader.ts';
+
+/** What was read from one partition, from the position that it has to have to the one it has afterwards. */
+export interface PartitionWrite extends Move {
+  readonly events: readonly EventRecord[];
+}
+
+/** `moved`: the position was not where it had to be, so the partition is somebody else's, and nothing was stored. */
+export type WriteOutcome = 'stored' | 'moved';
+
+/** What became of the events of one transaction. */
+export interface WriteCounts {
+  readonly stored: number;
+  /** Of an event that was there already, from another record. The first one stays. */
+  readonly copies: number;
+  /** Of those, the ones that say something else. */
+  readonly conflicts: number;
+}
+
+export interface EventWriterOptions {
+  readonly store: Pick<Store, 'transaction'>;
+  readonly log: Log;
+  readonly onWritten: (counts: WriteCounts, seconds: number) => void;
+}
+
+/** Held by whoever gives out values of seq, to the end of the transaction. An arbitrary number, of this purpose alone. */
+const SEQ_LOCK = 7_262_315_402;
+/** One transaction, about. */
+const EVENTS_MAX = 5_000;
+const BYTES_MAX = 4 * 1024 * 1024;
+
+interface Waiting {
+  readonly write: PartitionWrite;
+  readonly resolve: (outcome: WriteOutcome) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/**
+ * Stores events and moves the positions of their partitions in one transaction, so that a crash, a lost answer or another
+ * owner leaves no gap and stores nothing twice. There is one transaction at a time, and what came meanwhile goes into the
+ * next together: the lock below would put them in a row anyway.
+ */
+export class EventWriter {
+  readonly #options: EventWriterOptions;
+  #waiting: Waiting[] = [];
+  #isWriting = false;
+
+  constructor(options: EventWriterOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects when the store cannot be asked, or did not say how it ended: the position tells. */
+  write(write: PartitionWrite): Promise<WriteOutcome> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ write, resolve, reject });
+      if (!this.#isWriting) void this.#writeAll();
+    });
+  }
+
+  async #writeAll(): Promise<void> {
+    this.#isWriting = true;
+    while (this.#waiting.length > 0) {
+      const together = this.#takeWaiting();
+      try {
+        const moved = await this.#store(together.map(({ write }) => write));
+        for (const { write, resolve } of together) resolve(moved.has(write.partition) ? 'stored' : 'moved');
+      } catch (error) {
+        for (const { reject } of together) reject(error);
+      }
+    }
+    this.#isWriting = false;
+  }
+
+  /** As many as fit one transaction, and at least one. */
+  #takeWaiting(): Waiting[] {
+    let events = 0;
+    let bytes = 0;
+    const end = this.#waiting.findIndex(({ write }, index) => {
+      events += write.events.length;
+      bytes += write.events.reduce((sum, { value }) => sum + value.length, 0);
+      return index > 0 && (events > EVENTS_MAX || bytes > BYTES_MAX);
+    });
+    const taken = end === -1 ? this.#waiting : this.#waiting.slice(0, end);
+    this.#waiting = end === -1 ? [] : this.#waiting.slice(end);
+    return taken;
+  }
+
+  /** Returns the partitions that were still ours. */
+  async #store(writes: readonly PartitionWrite[]): Promise<Set<number>> {
+    const { store, log, onWritten } = this.#options;
+    const startedAt = performance.now();
+    const [moved, counts] = await store.transaction(async (query) => {
+      // A value of seq is seen no later than any higher one: PostgreSQL makes a transaction visible before it lets go of
+      // the lock. Otherwise a reader that goes on behind the highest seq it saw could pass over a slower transaction.
+      await query('select pg_advisory_xact_lock($1)', [SEQ_LOCK]);
+      const ours = await movePositions(query, log, writes);
+      const events = writes.filter(({ partition }) => ours.has(partition)).flatMap((write) => write.events);
+      return [ours, await insert(query, events)];
+    });
+    onWritten(counts, (performance.now() - startedAt) / 1_000);
+    return moved;
+  }
+}
+
+/**
+ * The events as a table. Each column goes over in one parameter: names hold no line breaks (event.ts), and the bytes of
+ * all values follow each other. An array of byte strings would be written as text, twice as long, and read again.
+ */
+const GIVEN = `
+  select sent.*, substring($8::bytea from sent.start for sent.length) as value
+    from unnest(
+      string_to_array($1, E'\\n'), string_to_array($2, E'\\n'), string_to_array($3, E'\\n'), string_to_array($4, E'\\n'),
+      string_to_array($5, ',')::integer[], string_to_array($6, ',')::bigint[], string_to_array($7, ',')::bigint[],
+      string_to_array($9, ',')::integer[], string_to_array($10, ',')::integer[]
+    ) as sent (source_type, source_id, id, type, partition, "offset", recorded_at_ms, start, length)`;
+
+/** Rows are made in the order of the arrays, so that of two copies the first one wins, and seq follows the log. */
+const INSERT = `
+  with inserted as (
+    insert into dual_stream.events (source_type, source_id, id, type, partition, "offset", recorded_at, value)
+    select source_type, source_id, id, type, partition, "offset", to_timestamp(recorded_at_ms / 1000.0), value
+      from (${GIVEN}) as given
+    on conflict on constraint events_identity do nothing
+    returning 1
+  )
+  select count(*)::integer as stored from inserted`;
+
+/** A record that is read again, in a replay, is no copy. */
+const COMPARE = `
+  select count(*) filter (where (e.partition, e."offset") <> (given.partition, given."offset"))::integer as copies,
+         count(*) filter (where e.value <> given.value)::integer as conflicts
+    from (${GIVEN}) as given
+    join dual_stream.events as e using (source_type, source_id, id)`;
+
+async function insert(query: Query, events: readonly EventRecord[]): Promise<WriteCounts> {
+  if (events.length === 0) return { stored: 0, copies: 0, conflicts: 0 };
+  const values = columnsOf(events);
+  const [inserted] = await query<{ stored: number }>(INSERT, values);
+  const stored = inserted?.stored ?? 0;
+  if (stored === events.length) return { stored, copies: 0, conflicts: 0 };
+  const [compared] = await query<{ copies: number; conflicts: number }>(COMPARE, values);
+  return { stored, copies: compared?.copies ?? 0, conflicts: compared?.conflicts ?? 0 };
+}
+
+function columnsOf(events: readonly EventRecord[]): unknown[] {
+  let end = 1; // substring counts from 1
+  const starts = events.map(({ value }) => {
+    const start = end;
+    end += value.length;
+    return start;
+  });
+  return [
+    events.map(({ sourceType }) => sourceType).join('\n'),
+    events.map(({ sourceId }) => sourceId).join('\n'),
+    events.map(({ id }) => id).join('\n'),
+    events.map(({ type }) => type).join('\n'),
+    events.map(({ partition }) => partition).join(','),
+    events.map(({ offset }) => offset).join(','),
+    events.map(({ recordedAtMs }) => recordedAtMs).join(','),
+    Buffer.concat(events.map(({ value }) => value)),
+    starts.join(','),
+    events.map(({ value }) => value.length).join(','),
+  ];
+}

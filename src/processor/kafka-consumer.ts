@@ -1,0 +1,205 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { constants, zstdDecompress } from 'node:zlib';
+import kafkajs, { type Batch, type Consumer, type EachBatchPayload, type Kafka } from 'kafkajs';
+import type { Logger } from 'pino';
+import type { Delivery, RecordsOfPartition, TakeOutcome } from './event-processor.ts';
+
+const { CompressionCodecs, CompressionTypes } = kafkajs;
+
+export interface GroupConsumerOptions {
+  readonly kafka: Kafka;
+  readonly groupId: string;
+  readonly topic: string;
+  readonly sessionTimeoutMs: number;
+  readonly log: Logger;
+  /** The partitions are given out anew. */
+  readonly onAssigned: (partitions: readonly number[]) => void;
+  readonly take: (records: RecordsOfPartition, delivery: Delivery) => Promise<TakeOutcome>;
+  /** Whether it is a member of the group, and Kafka answers. */
+  readonly onState: (isUp: boolean) => void;
+}
+
+/** Partitions that are added to the topic are noticed after so long. */
+const METADATA_MAX_AGE_MS = 30_000;
+/** A seek is noticed after so long, where nothing arrives. */
+const FETCH_WAIT_MS = 500;
+const FETCH_BYTES_MAX = 8 * 1024 * 1024;
+/** What one compressed batch may become. */
+const DECOMPRESSED_BYTES_MAX = 256 * 1024 * 1024;
+/** Of one fetch so many partitions are stored together. */
+const PARTITIONS_AT_ONCE = 64;
+const RESTART_AFTER_MS = 1_000;
+/** kafkajs can wait for ever for an answer that is lost, so a consumer that did nothing for so long is replaced. */
+const STALL_MS = 60_000;
+const CLOSE_MS = 5_000;
+
+const decompress = promisify(zstdDecompress);
+// kafkajs has a codec for gzip only. Nothing is compressed here.
+CompressionCodecs[CompressionTypes.ZSTD] = () => ({
+  compress: () => Promise.reject(new Error('records are only read')),
+  decompress: (bytes: Buffer) =>
+    decompress(bytes, {
+      maxOutputLength: DECOMPRESSED_BYTES_MAX,
+      params: { [constants.ZSTD_d_windowLogMax]: 27 },
+    }),
+});
+
+/**
+ * A member of a consumer group, again and again until it is closed: a consumer of kafkajs that fails or stalls is
+ * replaced. What it begins with is left to whoever takes the records, who seeks.
+ *
+ * While the records of a partition are taken, the next ones are fetched. They may turn out to be others than those that
+ * are wanted then; whoever takes them notices.
+ */
+export class GroupConsumer {
+  readonly #options: GroupConsumerOptions;
+  readonly #ended: Promise<void>;
+  /** What is being taken, by partition. */
+  readonly #taking = new Map<number, Promise<TakeOutcome>>();
+  #consumer: Consumer | undefined;
+  /** Ends the consumer of the moment. */
+  #end: () => void = () => {};
+  #isClosed = false;
+
+  constructor(options: GroupConsumerOptions) {
+    this.#options = options;
+    this.#ended = this.#run();
+  }
+
+  seek(partition: number, offset: number): void {
+    try {
+      this.#consumer?.seek({ topic: this.#options.topic, partition, offset: String(offset) });
+    } catch (error) {
+      // It has not joined yet; the positions are looked at again.
+      this.#options.log.debug({ err: error, partition }, 'cannot seek yet');
+    }
+  }
+
+  /** Shows Kafka's tools how far this is. Nothing here is read from it, so that it may fail. */
+  async commit(positions: ReadonlyMap<number, number>): Promise<void> {
+    const { topic, log } = this.#options;
+    const offsets = [...positions].map(([partition, next]) => ({ topic, partition, offset: String(next) }));
+    if (offsets.length === 0) return;
+    await this.#consumer?.commitOffsets(offsets).catch((error: Error) => {
+      log.debug({ reason: error.message }, 'the group does not take the offsets');
+    });
+  }
+
+  /** Leaves the group, once what is being stored is. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#end();
+    await this.#ended;
+  }
+
+  async #run(): Promise<void> {
+    const { log, onState } = this.#options;
+    while (!this.#isClosed) {
+      const reason = await this.#consume();
+      onState(false);
+      if (this.#isClosed) return;
+      log.warn({ reason }, 'the consumer has ended; another one takes its place');
+      await delay(RESTART_AFTER_MS);
+    }
+  }
+
+  /** One consumer, to its end. Returns why it ended. */
+  async #consume(): Promise<string> {
+    const { kafka, groupId, topic, sessionTimeoutMs, onAssigned, onState } = this.#options;
+    const consumer = kafka.consumer({
+      groupId,
+      sessionTimeout: sessionTimeoutMs,
+      rebalanceTimeout: 3 * sessionTimeoutMs,
+      heartbeatInterval: sessionTimeoutMs / 5,
+      metadataMaxAge: METADATA_MAX_AGE_MS,
+      maxWaitTimeInMs: FETCH_WAIT_MS,
+      maxBytes: FETCH_BYTES_MAX,
+      allowAutoTopicCreation: false,
+      retry: { initialRetryTime: 200, maxRetryTime: 2_000, retries: 5, restartOnFailure: async () => false },
+    });
+    const { promise: ended, resolve: end } = Promise.withResolvers<string>();
+    let isCurrent = true;
+    let activeAt = performance.now();
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+      if (!isCurrent) return;
+      onState(true);
+      onAssigned(payload.memberAssignment[topic] ?? []);
+    });
+    consumer.on(consumer.events.FETCH, () => {
+      activeAt = performance.now();
+    });
+    consumer.on(consumer.events.CRASH, ({ payload }) => end(payload.error.message));
+    const watch = setInterval(() => {
+      if (this.#taking.size > 0) activeAt = performance.now();
+      if (performance.now() - activeAt > STALL_MS) end(`nothing happened for ${STALL_MS} ms`);
+    }, STALL_MS / 10);
+    this.#end = () => end('closed');
+    if (this.#isClosed) end('closed');
+    this.#consumer = consumer;
+    try {
+      const running = this.#start(consumer, (payload) => this.#take(payload, () => isCurrent));
+      running.catch((error: Error) => end(error.message));
+      return await ended;
+    } finally {
+      clearInterval(watch);
+      this.#consumer = undefined;
+      // What is being taken is finished before the partitions are given away, if that is possible in time.
+      await withinTime(Promise.all(this.#taking.values()), CLOSE_MS);
+      isCurrent = false;
+      await Promise.all(this.#taking.values());
+      await withinTime(consumer.disconnect(), CLOSE_MS);
+    }
+  }
+
+  async #start(consumer: Consumer, eachBatch: (payload: EachBatchPayload) => Promise<void>): Promise<void> {
+    await consumer.connect();
+    await consumer.subscribe({ topics: [this.#options.topic], fromBeginning: true });
+    await consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      partitionsConsumedConcurrently: PARTITIONS_AT_ONCE,
+      eachBatch,
+    });
+  }
+
+  async #take(payload: EachBatchPayload, isCurrent: () => boolean): Promise<void> {
+    const { batch, resolveOffset, heartbeat } = payload;
+    const { partition } = batch;
+    await this.#taking.get(partition);
+    if (!isCurrent()) return;
+    const taking = this.#options
+      .take(recordsOf(batch), { isCurrent, heartbeat })
+      .catch((): TakeOutcome => 'left') // the group is about to say so itself
+      .finally(() => this.#taking.delete(partition));
+    this.#taking.set(partition, taking);
+    // If it turns out otherwise, there is a seek, which is stronger.
+    resolveOffset(batch.lastOffset());
+  }
+}
+
+function recordsOf(batch: Batch): RecordsOfPartition {
+  const { partition, messages } = batch;
+  return {
+    partition,
+    // It is there, and not in the types.
+    from: Number((batch as unknown as { fetchedOffset: string }).fetchedOffset),
+    next: Number(batch.lastOffset()) + 1,
+    records: messages.map(({ offset, timestamp, key, value, headers }) => ({
+      partition,
+      offset: Number(offset),
+      timestampMs: Number(timestamp),
+      key,
+      value,
+      headers: headers ?? {},
+    })),
+  };
+}
+
+/** kafkajs may wait for what never comes, also when it is told to end. */
+async function withinTime(work: Promise<unknown>, ms: number): Promise<void> {
+  const { promise: timeUp, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  await Promise.race([work.catch(() => {}), timeUp]);
+  clearTimeout(timer);
+}

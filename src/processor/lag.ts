@@ -1,0 +1,33 @@
+import type { EventProcessor, LogRange } from './event-processor.ts';
+import type { Lag } from './metrics.ts';
+import type { EventRecord } from './record-reader.ts';
+
+/** Knows of each partition the time of the last record that was stored. */
+export class LastStored {
+  readonly #recordedAtMs = new Map<number, number>();
+
+  stored(events: readonly EventRecord[]): void {
+    const last = events.at(-1);
+    if (last !== undefined) this.#recordedAtMs.set(last.partition, last.recordedAtMs);
+  }
+
+  /** How far the partitions of this process are behind what Kafka has. One whose position is not known yet counts whole. */
+  lagOf(
+    { assigned, positions }: Pick<EventProcessor, 'assigned' | 'positions'>,
+    ranges: ReadonlyMap<number, LogRange>,
+    nowMs: number,
+  ): Lag {
+    let records = 0;
+    let seconds = 0;
+    for (const partition of assigned) {
+      const range = ranges.get(partition);
+      if (range === undefined) continue;
+      const behind = range.high - (positions.get(partition) ?? range.low);
+      if (behind <= 0) continue;
+      records += behind;
+      const lastMs = this.#recordedAtMs.get(partition) ?? nowMs;
+      seconds = Math.max(seconds, (nowMs - lastMs) / 1_000);
+    }
+    return { records, seconds, partitions: assigned.length };
+  }
+}

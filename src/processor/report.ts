@@ -1,0 +1,66 @@
+import type { Logger } from 'pino';
+import type { Clock } from '../clock.ts';
+import type { ProcessorReport } from './event-processor.ts';
+import type { LastStored } from './lag.ts';
+import type { ProcessorMetrics } from './metrics.ts';
+
+/** While nothing can be stored, so often a line is logged that says so. */
+const REPEATED_MS = 30_000;
+
+export interface ReportOptions {
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly metrics: ProcessorMetrics;
+  readonly lastStored: LastStored;
+  /** Whether the last attempt to store something worked. */
+  readonly onState: (isStoring: boolean) => void;
+}
+
+/** Writes down what happens to records. */
+export function processorReport({
+  log,
+  clock,
+  metrics,
+  lastStored,
+  onState,
+}: ReportOptions): ProcessorReport {
+  let saidAt: number | undefined;
+  return {
+    processed: (events) => {
+      lastStored.stored(events);
+      const nowMs = Date.now();
+      // Kafka's clock may be ahead of ours.
+      for (const { recordedAtMs } of events) metrics.eventAge(Math.max(0, nowMs - recordedAtMs) / 1_000);
+    },
+    expired: (count) => metrics.expired(count),
+    trouble: (fault) => {
+      onState(fault === undefined);
+      if (fault === undefined) {
+        if (saidAt !== undefined) log.info('events are stored again');
+        saidAt = undefined;
+        return;
+      }
+      metrics.failed();
+      const now = clock.now();
+      if (saidAt !== undefined && now - saidAt < REPEATED_MS) return;
+      saidAt = now;
+      log.warn({ reason: reasonOf(fault) }, 'events cannot be stored; trying again until they can');
+    },
+    lost: (partition, from, to) => {
+      metrics.lost(to - from);
+      log.error({ partition, from, to }, 'Kafka removed records before they were stored');
+    },
+    truncated: (partition, position, high) =>
+      log.warn(
+        { partition, position, high },
+        'Kafka has fewer records than were stored; the partition is read again from its beginning',
+      ),
+    empty: (partition, from, to) => log.info({ partition, from, to }, 'no records at these offsets'),
+  };
+}
+
+/** Never what was being stored: PostgreSQL repeats values in the details of its errors, and not in their messages. */
+function reasonOf(fault: Error): string {
+  const { code } = fault as NodeJS.ErrnoException;
+  return code === undefined ? fault.message : `${fault.message} (${code})`;
+}

@@ -23,8 +23,18 @@ export interface ChildOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** A file that output is appended to, or 'pipe' to read it from `stdout` and `stderr`. */
   readonly output: { readonly logFile: string } | 'pipe';
+  /** Whom the program runs as, if this process is root; the watchdog stays root. */
+  readonly user?: ProgramUser | undefined;
+  /** What asks the program to end; left out, SIGTERM. */
+  readonly stopSignal?: NodeJS.Signals;
   /** What the watchdog runs after the kill, for a child that leads something outside its process group. */
   readonly whenOrphaned?: readonly string[];
+}
+
+/** By their numbers, without any further groups. */
+export interface ProgramUser {
+  readonly uid: number;
+  readonly gid: number;
 }
 
 /** How a child ended: with an exit code or by a signal. */
@@ -46,13 +56,14 @@ export interface Child {
   resume(): void;
   /** SIGKILL for the program and whatever it started. */
   kill(): Promise<ChildExit>;
-  /** SIGTERM, and SIGKILL if it has not ended within the grace period. */
+  /** The stop signal, and SIGKILL if it has not ended within the grace period. */
   stop(graceMs: number): Promise<ChildExit>;
 }
 
 export function startChild(options: ChildOptions): Child {
   const program = spawnProgram(options);
   const { pid } = program;
+  const { stopSignal = 'SIGTERM' } = options;
   if (pid === undefined) throw new Error(`No shell to start ${options.command} with`);
   const watchdog = spawn('sh', ['-c', WATCH, 'watchdog', String(pid), ...(options.whenOrphaned ?? [])], {
     detached: true,
@@ -88,8 +99,8 @@ export function startChild(options: ChildOptions): Child {
     resume: () => signal('SIGCONT'),
     kill,
     stop: async (graceMs) => {
-      signal('SIGTERM');
-      // A paused program notices SIGTERM only when it goes on.
+      signal(stopSignal);
+      // A paused program notices it only when it goes on.
       signal('SIGCONT');
       const deadline = setTimeout(kill, graceMs);
       const how = await exit;
@@ -104,12 +115,13 @@ export function describeExit({ code, signal }: ChildExit): string {
   return signal ?? `exit code ${code}`;
 }
 
-function spawnProgram({ command, args, cwd, env, output }: ChildOptions): ChildProcess {
+function spawnProgram({ command, args, cwd, env, user, output }: ChildOptions): ChildProcess {
   const log = output === 'pipe' ? 'pipe' : openSync(output.logFile, 'a');
   try {
     return spawn('sh', ['-c', WAIT_THEN_BECOME, command, command, ...args], {
       ...(cwd === undefined ? {} : { cwd }),
       ...(env === undefined ? {} : { env }),
+      ...user,
       detached: true,
       stdio: ['pipe', log, log],
     });

@@ -65,6 +65,30 @@ describe('child', () => {
     assert.equal(describeExit(await deaf.stop(50)), 'SIGKILL');
     assert.equal(describeExit(await deaf.stop(50)), 'SIGKILL', 'stopping twice does no harm');
   });
+
+  it('can be asked to end by another signal', async () => {
+    const child = startChild({
+      command: 'sleep',
+      args: ['60'],
+      output: { logFile },
+      stopSignal: 'SIGINT',
+    });
+    assert.equal(describeExit(await child.stop(5000)), 'SIGINT');
+  });
+
+  it('can be somebody else, who is killed like any other', { skip: process.getuid?.() !== 0 }, async () => {
+    const parent = await startParent({
+      command: 'sh',
+      args: ['-c', 'id >&2; exec sleep 60'],
+      cwd: '/',
+      output: { logFile },
+      user: { uid: 65_534, gid: 65_533 },
+    });
+    await waitUntil(() => /uid=65534.* gid=65533/.test(readFileSync(logFile, 'utf8')), 'it says who it is');
+    assert.doesNotMatch(readFileSync(logFile, 'utf8'), /gid=65533.*\b0\(/, 'it is in no group of root');
+    parent.kill();
+    await waitUntil(() => !isAlive(parent.childPid), 'the child ends');
+  });
 });
 
 function startSleep(): Child {

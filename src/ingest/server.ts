@@ -1,6 +1,6 @@
 import type { Server as HttpsServer } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { systemClock as clock } from '../clock.ts';
 import { brokerAddresses, type Config, isTracing, readConfig } from '../config.ts';
 import { BufferBudget } from '../http/buffer-budget.ts';
@@ -8,8 +8,7 @@ import { managementApp } from '../http/management-app.ts';
 import { RateLimiter } from '../http/rate-limits.ts';
 import { kafkaClient } from '../kafka/kafka-client.ts';
 import { isSecretInClear, saslOptions } from '../kafka/kafka-sasl.ts';
-import { ConfigError, unknownSettings } from '../settings.ts';
-import { ALL_SCHEMAS } from '../store-config.ts';
+import { runProgram } from '../program.ts';
 import type { Tracing } from '../tracing.ts';
 import { buildApp, probeOptions } from './app.ts';
 import { openCredentials } from './credentials.ts';
@@ -30,8 +29,6 @@ const NOTIFIER_CLOSE_MS = 1_000;
 /** A batch never needs to be larger than this to be efficient, whatever the topic allows. */
 const BATCH_BYTES_MAX = 1_000_000;
 const BATCH_RECORDS_MAX = 10_000;
-/** Two signals closer than this are one: a terminal's Ctrl-C reaches us twice through npm. */
-const REPEATED_SIGNAL_MS = 1_000;
 
 export interface Server {
   /** Where it listens, e.g. `http://127.0.0.1:8080`. */
@@ -236,55 +233,18 @@ function warnOfWeakTopic({ replicationFactor, minInSyncReplicas }: TopicSettings
   );
 }
 
-/** The program: settings from the environment, signals, and an exit code that tells how it went. */
-async function main(): Promise<void> {
-  const config = configOrExit();
-  const log = pino({ level: config.LOG_LEVEL });
-  process.on('uncaughtException', (error, origin) => {
-    log.fatal({ err: error, origin }, 'a fault in this service; it stops');
-    process.exit(1);
+if (import.meta.main) {
+  await runProgram({
+    name: 'dual-stream',
+    env: process.env,
+    read: readConfig,
+    start: async (config, log) => {
+      const server = await startServer(config, log);
+      const close = async () => {
+        const unsettled = await server.close();
+        return unsettled === 0 ? undefined : { unsettled };
+      };
+      return { leave: () => server.leave(), close };
+    },
   });
-  const unknown = unknownSettings(process.env, ...ALL_SCHEMAS);
-  if (unknown.length > 0) log.warn({ unknown }, 'these look like settings, but are not');
-
-  const server = await startServer(config, log).catch((error: NodeJS.ErrnoException & { port?: number }) => {
-    if (error instanceof ConfigError) exitWith(...error.problems);
-    const why = error.code === 'EADDRINUSE' ? `port ${error.port} is in use` : error.message;
-    exitWith(`cannot listen on ${config.HOST}: ${why}`);
-  });
-
-  let signalledAt: number | undefined;
-  const stop = async (signal: string) => {
-    const now = performance.now();
-    if (signalledAt !== undefined) {
-      if (now - signalledAt >= REPEATED_SIGNAL_MS) process.exit(1);
-      return;
-    }
-    signalledAt = now;
-    log.info({ signal, delayMs: config.SHUTDOWN_DELAY_MS }, 'stopping');
-    server.leave();
-    await delay(config.SHUTDOWN_DELAY_MS);
-    const unsettled = await server.close();
-    if (unsettled === 0) log.info('stopped; everything that was accepted is settled');
-    else log.error({ unsettled }, 'stopped; some accepted events are not settled');
-    process.exit(unsettled === 0 ? 0 : 1);
-  };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal));
 }
-
-function configOrExit(): Config {
-  try {
-    return readConfig(process.env);
-  } catch (error) {
-    if (error instanceof ConfigError) exitWith(...error.problems);
-    throw error;
-  }
-}
-
-/** Says why, a line each, where a person looks, and ends. */
-function exitWith(...reasons: readonly string[]): never {
-  for (const reason of reasons) process.stderr.write(`dual-stream: ${reason}\n`);
-  process.exit(1);
-}
-
-if (import.meta.main) await main();

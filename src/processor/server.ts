@@ -1,15 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { systemClock as clock } from '../clock.ts';
 import { brokerAddresses } from '../config.ts';
 import { managementApp } from '../http/management-app.ts';
 import { kafkaClient } from '../kafka/kafka-client.ts';
 import { isSecretInClear, saslOptions } from '../kafka/kafka-sasl.ts';
-import { ConfigError, unknownSettings } from '../settings.ts';
+import { runProgram } from '../program.ts';
 import { migrate, SCHEMA_VERSION } from '../store/migrations.ts';
 import { addPosition, type Log, movePositions, readPositions } from '../store/positions.ts';
 import { openStore } from '../store/postgres.ts';
-import { ALL_SCHEMAS, type ProcessorConfig, readProcessorConfig } from '../store-config.ts';
+import { type ProcessorConfig, readProcessorConfig } from '../store-config.ts';
 import { openTlsFiles } from '../tls-files.ts';
 import { EventProcessor } from './event-processor.ts';
 import { EventWriter } from './event-writer.ts';
@@ -28,8 +28,6 @@ const STATEMENT_TIMEOUT_MS = 30_000;
 const ALIGN_EVERY_MS = 5_000;
 const RETRY_START_MS = 2_000;
 const HOUR_MS = 3_600_000;
-/** Two signals closer than this are one: a terminal's Ctrl-C reaches us twice through npm. */
-const REPEATED_SIGNAL_MS = 1_000;
 
 export interface Processor {
   /** Where its probes and metrics are, e.g. `http://127.0.0.1:9091`. */
@@ -182,7 +180,8 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
 
   async function untilReached(): Promise<(() => Promise<void>) | undefined> {
     let lastFault = '';
-    while (!isLeaving) {
+    for (;;) {
+      if (isLeaving) return undefined;
       try {
         const version = await migrate(store);
         if (version !== SCHEMA_VERSION) log.info({ from: version, to: SCHEMA_VERSION }, 'made the tables');
@@ -196,7 +195,6 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
         await delay(RETRY_START_MS);
       }
     }
-    return undefined;
   }
 
   const close = async (): Promise<void> => {
@@ -221,54 +219,14 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
   }
 }
 
-/** The program: settings from the environment, signals, and an exit code that tells how it went. */
-async function main(): Promise<void> {
-  const config = configOrExit();
-  const log = pino({ level: config.LOG_LEVEL });
-  process.on('uncaughtException', (error, origin) => {
-    log.fatal({ err: error, origin }, 'a fault in this program; it stops');
-    process.exit(1);
-  });
-  const unknown = unknownSettings(process.env, ...ALL_SCHEMAS);
-  if (unknown.length > 0) log.warn({ unknown }, 'these look like settings, but are not');
-
-  const processor = await startProcessor(config, log).catch(
-    (error: NodeJS.ErrnoException & { port?: number }) => {
-      if (error instanceof ConfigError) exitWith(...error.problems);
-      const why = error.code === 'EADDRINUSE' ? `port ${error.port} is in use` : error.message;
-      exitWith(`cannot listen on ${config.HOST}: ${why}`);
+if (import.meta.main) {
+  await runProgram({
+    name: 'dual-stream processor',
+    env: process.env,
+    read: readProcessorConfig,
+    start: async (config, log) => {
+      const processor = await startProcessor(config, log);
+      return { close: () => processor.close().then(() => undefined) };
     },
-  );
-
-  let signalledAt: number | undefined;
-  const stop = async (signal: string) => {
-    const now = performance.now();
-    if (signalledAt !== undefined) {
-      if (now - signalledAt >= REPEATED_SIGNAL_MS) process.exit(1);
-      return;
-    }
-    signalledAt = now;
-    log.info({ signal }, 'stopping');
-    await processor.close();
-    log.info('stopped');
-    process.exit(0);
-  };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal));
+  });
 }
-
-function configOrExit(): ProcessorConfig {
-  try {
-    return readProcessorConfig(process.env);
-  } catch (error) {
-    if (error instanceof ConfigError) exitWith(...error.problems);
-    throw error;
-  }
-}
-
-/** Says why, a line each, where a person looks, and ends. */
-function exitWith(...reasons: readonly string[]): never {
-  for (const reason of reasons) process.stderr.write(`dual-stream processor: ${reason}\n`);
-  process.exit(1);
-}
-
-if (import.meta.main) await main();

@@ -32,6 +32,8 @@ export interface StoreOptions {
   readonly log: Logger;
 }
 
+const ignore = () => {};
+
 /** The PostgreSQL that keeps the events. It connects when it is asked, so that it may be down at any time. */
 export function openStore(options: StoreOptions): Store {
   const { url, tls, applicationName, connectionsMax, statementTimeoutMs, log } = options;
@@ -57,7 +59,6 @@ export function openStore(options: StoreOptions): Store {
   const withClient = async <Result>(work: (query: Query) => Promise<Result>): Promise<Result> => {
     const client = await pool.connect();
     // While it is in use its end is told by the query that fails; without a listener it would end the process too.
-    const ignore = () => {};
     client.on('error', ignore);
     let fault: Error | undefined;
     try {

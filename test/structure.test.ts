@@ -59,7 +59,7 @@ describe('structure', () => {
 
   it('reads the environment in one place, called by the program that starts', () => {
     const readers = files.filter(({ text }) => text.includes('process.env')).map(({ path }) => path);
-    assert.deepEqual(readers.toSorted(), ['ingest/server.ts', 'processor/server.ts']);
+    assert.deepEqual(readers.toSorted(), ['ingest/server.ts', 'processor/replay.ts', 'processor/server.ts']);
   });
 
   it('gives the core functions, not clients', () => {

@@ -12,18 +12,10 @@ export interface ReportOptions {
   readonly clock: Clock;
   readonly metrics: ProcessorMetrics;
   readonly lastStored: LastStored;
-  /** Whether the last attempt to store something worked. */
-  readonly onState: (isStoring: boolean) => void;
 }
 
 /** Writes down what happens to records. */
-export function processorReport({
-  log,
-  clock,
-  metrics,
-  lastStored,
-  onState,
-}: ReportOptions): ProcessorReport {
+export function processorReport({ log, clock, metrics, lastStored }: ReportOptions): ProcessorReport {
   let saidAt: number | undefined;
   return {
     processed: (events) => {
@@ -34,7 +26,6 @@ export function processorReport({
     },
     expired: (count) => metrics.expired(count),
     trouble: (fault) => {
-      onState(fault === undefined);
       if (fault === undefined) {
         if (saidAt !== undefined) log.info('events are stored again');
         saidAt = undefined;

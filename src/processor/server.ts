@@ -1,16 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { systemClock as clock } from '../clock.ts';
-import { brokerAddresses } from '../config.ts';
 import { managementApp } from '../http/management-app.ts';
-import { kafkaClient } from '../kafka/kafka-client.ts';
-import { isSecretInClear, saslOptions } from '../kafka/kafka-sasl.ts';
 import { runProgram } from '../program.ts';
 import { migrate, SCHEMA_VERSION } from '../store/migrations.ts';
 import { addPosition, type Log, movePositions, readPositions } from '../store/positions.ts';
-import { openStore } from '../store/postgres.ts';
 import { type ProcessorConfig, readProcessorConfig } from '../store-config.ts';
-import { openTlsFiles } from '../tls-files.ts';
+import { openConnections } from './connections.ts';
 import { EventProcessor } from './event-processor.ts';
 import { EventWriter } from './event-writer.ts';
 import { GroupConsumer } from './kafka-consumer.ts';
@@ -19,12 +15,12 @@ import { KafkaLog } from './kafka-log.ts';
 import { LastStored } from './lag.ts';
 import { ProcessorMetrics } from './metrics.ts';
 import { type ProcessorDependencies, processorReadiness, processorReadyzSchema } from './readiness.ts';
+import { Repeated } from './repeated.ts';
 import { processorReport } from './report.ts';
 import { Retention } from './retention.ts';
 
 /** One transaction, one removing, and one that looks at positions. */
 const STORE_CONNECTIONS_MAX = 4;
-const STATEMENT_TIMEOUT_MS = 30_000;
 const ALIGN_EVERY_MS = 5_000;
 const RETRY_START_MS = 2_000;
 const HOUR_MS = 3_600_000;
@@ -55,44 +51,23 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
   metrics.ready('postgres', false);
   let isLeaving = false;
 
-  const files = (setting: 'KAFKA_SSL' | 'POSTGRES_SSL') => {
-    if (!config[setting]) return undefined;
-    const paths = {
-      ca: config[`${setting}_CA_FILE`],
-      cert: config[`${setting}_CERT_FILE`],
-      key: config[`${setting}_KEY_FILE`],
-    };
-    return openTlsFiles(setting, paths, { log, metrics });
-  };
-  const kafkaFiles = files('KAFKA_SSL');
-  const postgresFiles = files('POSTGRES_SSL');
-
-  const kafkaLog = log.child({ part: 'kafka' });
-  const clientOptions = {
-    brokers: brokerAddresses(config.KAFKA_BROKERS),
-    clientId: config.KAFKA_CLIENT_ID,
-    log: kafkaLog,
-    tls: kafkaFiles && (() => kafkaFiles.value),
-    sasl: saslOptions(config),
-    staysConnected: true,
-  };
-  const { kafka } = kafkaClient(clientOptions);
-  if (isSecretInClear(config))
-    kafkaLog.warn('KAFKA_SSL is not set: what proves to Kafka who this is goes over the network in clear');
+  const {
+    kafka,
+    store,
+    close: disconnect,
+  } = openConnections(config, {
+    applicationName: 'dual-stream-processor',
+    storeConnectionsMax: STORE_CONNECTIONS_MAX,
+    log,
+    metrics,
+    onStoreState: (isUp) => found('postgres', isUp),
+  });
   const topicLog = new KafkaLog(kafka, config.KAFKA_TOPIC);
   const deadLetters = new DeadLetters({
     kafka,
     topic: config.KAFKA_TOPIC,
     deadLetterTopic: config.KAFKA_DEAD_LETTER_TOPIC ?? `${config.KAFKA_TOPIC}.dead-letters`,
     createsTopic: config.KAFKA_TOPIC_CREATE,
-  });
-  const store = openStore({
-    url: config.POSTGRES_URL,
-    tls: postgresFiles && (() => postgresFiles.value),
-    applicationName: 'dual-stream-processor',
-    connectionsMax: STORE_CONNECTIONS_MAX,
-    statementTimeoutMs: STATEMENT_TIMEOUT_MS,
-    log: log.child({ part: 'postgres' }),
   });
 
   const retentionMs = config.STORE_RETENTION_HOURS * HOUR_MS;
@@ -107,13 +82,7 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
           onRemoved: (count) => metrics.removed(count),
         });
   const lastStored = new LastStored();
-  const report = processorReport({
-    log,
-    clock,
-    metrics,
-    lastStored,
-    onState: (isStoring) => found('postgres', isStoring),
-  });
+  const report = processorReport({ log, clock, metrics, lastStored });
 
   /** Everything that has to know of which log it is; there once Kafka and PostgreSQL have been reached. */
   const begin = (of: Log) => {
@@ -137,35 +106,33 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
       expiredBeforeMs: () => (retentionMs === 0 ? 0 : Date.now() - retentionMs),
       report,
     });
-    const align = async () => {
+    const aligned = new Repeated(ALIGN_EVERY_MS, async () => {
       try {
         await processor.align();
-        found('postgres', true);
         metrics.lag(lastStored.lagOf(processor, await topicLog.ranges(), Date.now()));
         await consumer.commit(processor.positions);
       } catch (error) {
         log.debug({ err: error }, 'the positions cannot be looked at now');
       }
-    };
+    });
     const consumer: GroupConsumer = new GroupConsumer({
       kafka,
       groupId: config.KAFKA_GROUP_ID,
       topic: config.KAFKA_TOPIC,
       sessionTimeoutMs: config.KAFKA_SESSION_TIMEOUT_MS,
-      log: kafkaLog,
+      log: log.child({ part: 'kafka' }),
       onAssigned: (partitions) => {
         log.info({ partitions }, 'has these partitions now');
         processor.assign(partitions);
-        void align();
+        aligned.soon();
       },
       take: (records, delivery) => processor.take(records, delivery),
       onState: (isUp) => found('kafka', isUp),
     });
-    const stopAligning = clock.every(ALIGN_EVERY_MS, () => void align());
     void retention?.remove();
     return async () => {
-      stopAligning();
       await consumer.close();
+      await aligned.close();
     };
   };
   const starting = untilReached();
@@ -185,7 +152,6 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
       try {
         const version = await migrate(store);
         if (version !== SCHEMA_VERSION) log.info({ from: version, to: SCHEMA_VERSION }, 'made the tables');
-        found('postgres', true);
         const cluster = await topicLog.cluster();
         return begin({ cluster, topic: config.KAFKA_TOPIC });
       } catch (error) {
@@ -204,9 +170,7 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
     await Promise.race([stopping, delay(config.SHUTDOWN_TIMEOUT_MS, undefined, { ref: false })]);
     topicLog.close();
     await deadLetters.close();
-    await store.close();
-    kafkaFiles?.close();
-    postgresFiles?.close();
+    await disconnect();
     await management.close();
   };
   try {

@@ -30,13 +30,15 @@ export interface StoreOptions {
   /** One statement, at most. */
   readonly statementTimeoutMs: number;
   readonly log: Logger;
+  /** Whether PostgreSQL answers, whenever that changes. */
+  readonly onState?: (isUp: boolean) => void;
 }
 
 const ignore = () => {};
 
 /** The PostgreSQL that keeps the events. It connects when it is asked, so that it may be down at any time. */
 export function openStore(options: StoreOptions): Store {
-  const { url, tls, applicationName, connectionsMax, statementTimeoutMs, log } = options;
+  const { url, tls, applicationName, connectionsMax, statementTimeoutMs, log, onState } = options;
   const pool = new pg.Pool({
     connectionString: url,
     application_name: applicationName,
@@ -56,18 +58,29 @@ export function openStore(options: StoreOptions): Store {
   pool.on('error', (error) => log.debug({ reason: error.message }, 'a connection to PostgreSQL was lost'));
   let closed: Promise<void> | undefined;
 
+  let wasUp: boolean | undefined;
+  const found = (isUp: boolean) => {
+    if (isUp !== wasUp) onState?.(isUp);
+    wasUp = isUp;
+  };
+
   const withClient = async <Result>(work: (query: Query) => Promise<Result>): Promise<Result> => {
-    const client = await pool.connect();
+    const client = await pool.connect().catch((error: Error) => {
+      found(false);
+      throw error;
+    });
     // While it is in use its end is told by the query that fails; without a listener it would end the process too.
     client.on('error', ignore);
     let fault: Error | undefined;
     try {
       return await work(async <Row extends QueryResultRow>(text: string, values?: readonly unknown[]) => {
         const { rows } = await client.query<Row>(text, values as unknown[] | undefined);
+        found(true);
         return rows ?? []; // of several statements there are none
       });
     } catch (error) {
       fault = error as Error;
+      if (isUnavailable(fault)) found(false);
       throw error;
     } finally {
       client.off('error', ignore);
@@ -87,4 +100,12 @@ export function openStore(options: StoreOptions): Store {
       }),
     close: () => (closed ??= pool.end()),
   };
+}
+
+/** What PostgreSQL says when it is not there for us, by class (PostgreSQL, appendix A): all other errors are answers. */
+const UNAVAILABLE = /^(08|25P03|53|57)/;
+
+/** Whether a query failed because PostgreSQL cannot be used now: with an error of it that says so, or with none of its own. */
+export function isUnavailable(error: Error): boolean {
+  return !(error instanceof pg.DatabaseError) || UNAVAILABLE.test(error.code ?? '');
 }

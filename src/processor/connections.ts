@@ -1,0 +1,69 @@
+import type { Logger } from 'pino';
+import { brokerAddresses } from '../config.ts';
+import { kafkaClient } from '../kafka/kafka-client.ts';
+import { isSecretInClear, saslOptions } from '../kafka/kafka-sasl.ts';
+import type { Metrics } from '../metrics.ts';
+import { openStore, type Store } from '../store/postgres.ts';
+import type { ProcessorConfig } from '../store-config.ts';
+import { openTlsFiles } from '../tls-files.ts';
+
+/** What the settings lead to. Nothing is connected until it is used. */
+export interface Connections {
+  readonly kafka: ReturnType<typeof kafkaClient>['kafka'];
+  readonly store: Store;
+  close(): Promise<void>;
+}
+
+const STATEMENT_TIMEOUT_MS = 30_000;
+
+/** @throws ConfigError when a file that a setting leads to cannot be used */
+export function openConnections(
+  config: ProcessorConfig,
+  options: {
+    readonly applicationName: string;
+    readonly storeConnectionsMax: number;
+    readonly log: Logger;
+    readonly metrics: Pick<Metrics, 'credentialsCurrent' | 'certificateExpires'>;
+    /** Whether PostgreSQL answers, whenever that changes. */
+    readonly onStoreState?: (isUp: boolean) => void;
+  },
+): Connections {
+  const { applicationName, storeConnectionsMax, log, metrics, onStoreState } = options;
+  const files = (setting: 'KAFKA_SSL' | 'POSTGRES_SSL') => {
+    if (!config[setting]) return undefined;
+    const paths = {
+      ca: config[`${setting}_CA_FILE`],
+      cert: config[`${setting}_CERT_FILE`],
+      key: config[`${setting}_KEY_FILE`],
+    };
+    return openTlsFiles(setting, paths, { log, metrics });
+  };
+  const kafkaFiles = files('KAFKA_SSL');
+  const postgresFiles = files('POSTGRES_SSL');
+  const kafkaLog = log.child({ part: 'kafka' });
+  if (isSecretInClear(config))
+    kafkaLog.warn('KAFKA_SSL is not set: what proves to Kafka who this is goes over the network in clear');
+  const { kafka } = kafkaClient({
+    brokers: brokerAddresses(config.KAFKA_BROKERS),
+    clientId: config.KAFKA_CLIENT_ID,
+    log: kafkaLog,
+    tls: kafkaFiles && (() => kafkaFiles.value),
+    sasl: saslOptions(config),
+    staysConnected: true,
+  });
+  const store = openStore({
+    url: config.POSTGRES_URL,
+    tls: postgresFiles && (() => postgresFiles.value),
+    applicationName,
+    connectionsMax: storeConnectionsMax,
+    statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+    log: log.child({ part: 'postgres' }),
+    ...(onStoreState && { onState: onStoreState }),
+  });
+  const close = async () => {
+    kafkaFiles?.close();
+    postgresFiles?.close();
+    await store.close();
+  };
+  return { kafka, store, close };
+}

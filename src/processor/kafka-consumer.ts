@@ -60,6 +60,7 @@ export class GroupConsumer {
   #consumer: Consumer | undefined;
   /** Ends the consumer of the moment. */
   #end: () => void = () => {};
+  #hasJoined = false;
   #isClosed = false;
 
   constructor(options: GroupConsumerOptions) {
@@ -99,7 +100,9 @@ export class GroupConsumer {
       const reason = await this.#consume();
       onState(false);
       if (this.#isClosed) return;
-      log.warn({ reason }, 'the consumer has ended; another one takes its place');
+      // A group that is new to Kafka has no coordinator for a moment.
+      const level = this.#hasJoined ? 'warn' : 'info';
+      log[level]({ reason }, 'the consumer has ended; another one takes its place');
       await delay(RESTART_AFTER_MS);
     }
   }
@@ -123,6 +126,7 @@ export class GroupConsumer {
     let activeAt = performance.now();
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       if (!isCurrent) return;
+      this.#hasJoined = true;
       onState(true);
       onAssigned(payload.memberAssignment[topic] ?? []);
     });

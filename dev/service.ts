@@ -26,29 +26,53 @@ export interface Service {
 }
 
 /** Starts the service from its sources, with readable logs. It speaks for itself, also about why it cannot start. */
-export async function startService(env: NodeJS.ProcessEnv): Promise<Service> {
+export function startService(env: NodeJS.ProcessEnv): Promise<Service> {
+  return startProgram({ name: 'the service', folder: 'ingest', flags: SERVICE_FLAGS, env });
+}
+
+/** The event processor, likewise. Its one port is MANAGEMENT_PORT. */
+export function startProcessor(env: NodeJS.ProcessEnv & { MANAGEMENT_PORT: string }): Promise<Service> {
+  return startProgram({ name: 'the processor', folder: 'processor', flags: FLAGS, env, label: 'processor' });
+}
+
+/** The query API, likewise. */
+export function startQuery(env: NodeJS.ProcessEnv & { PORT: string }): Promise<Service> {
+  return startProgram({ name: 'the query API', folder: 'query', flags: FLAGS, env, label: 'query' });
+}
+
+async function startProgram(program: {
+  /** For the terminal. */
+  readonly name: string;
+  readonly folder: string;
+  readonly flags: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+  /** Before each line of its log. */
+  readonly label?: string;
+}): Promise<Service> {
+  const { name, folder, flags, env, label } = program;
   const host = reachableHost(env.HOST);
-  const port = env.PORT || '8080';
+  const hasApi = folder !== 'processor';
+  const port = (hasApi ? env.PORT : env.MANAGEMENT_PORT) || '8080';
   const named = host.includes(':') ? `[${host}]` : host;
-  const url = `${env.TLS_CERT_FILE ? 'https' : 'http'}://${named}:${port}`;
+  const url = `${hasApi && env.TLS_CERT_FILE ? 'https' : 'http'}://${named}:${port}`;
   // The management port is HTTP, and asks nobody for a certificate.
   const askedUrl = env.MANAGEMENT_PORT ? `http://${named}:${env.MANAGEMENT_PORT}` : url;
-  // Whoever answers there now could be taken for the service, in the moment before it finds its port in use.
+  // Whoever answers there now could be taken for the program, in the moment before it finds its port in use.
   const portNumber = Number(port);
   const isTaken = portNumber > 0 && portNumber < 65_536 && (await somebodyAnswers(portNumber, host));
   const child = startChild({
     command: process.execPath,
-    args: [...SERVICE_FLAGS, join('src', 'ingest', 'server.ts')],
+    args: [...flags, join('src', folder, 'server.ts')],
     cwd: CLONE_FOLDER,
     env,
     output: 'pipe',
   });
-  const printed = printOutput(child);
+  const printed = printOutput(child, label === undefined ? '' : `${label}: `);
   return {
     url,
     exit: Promise.all([child.exit, printed]).then(([exit]) => describeExit(exit)),
     untilReady: async (progress) => {
-      const stopReporting = reportElapsed(progress, 'waiting for the service to be ready');
+      const stopReporting = reportElapsed(progress, `waiting for ${name} to be ready`);
       const outcome = await pollUntil(
         async () => !isTaken && (await isReady(askedUrl)),
         child,
@@ -61,20 +85,22 @@ export async function startService(env: NodeJS.ProcessEnv): Promise<Service> {
   };
 }
 
+/** Node's own flags for the other programs. kafkajs computes a negative timer, which newer Nodes mention; it is harmless. */
+const FLAGS = ['--disable-warning=TimeoutNegativeWarning'] as const;
+
 /**
- * Node's own flags for the service; the image and `npm start` have the same. kafkajs computes a negative timer before
- * its first request, which newer Nodes mention; it is harmless. V8's young generation counts against the memory that
- * promise P3 allows, and would grow to 67 MB. Left to its own, V8 comes to allocate requests among its old objects,
+ * Node's own flags for the service; the image and `npm start` have the same. V8's young generation counts against the memory that promise P3 allows,
+ * and would grow to 67 MB. Left to its own, V8 comes to allocate requests among its old objects,
  * because under load they live for some milliseconds, and then has to mark and sweep them there (both: docs/decisions).
  */
 export const SERVICE_FLAGS: readonly string[] = [
-  '--disable-warning=TimeoutNegativeWarning',
+  ...FLAGS,
   '--max-semi-space-size=16',
   '--no-allocation-site-pretenuring',
 ];
 
 /** Log lines are made readable; what is none is printed as it is. */
-async function printOutput({ stdout, stderr }: Child): Promise<void> {
+async function printOutput({ stdout, stderr }: Child, label: string): Promise<void> {
   if (stdout === null || stderr === null) throw new Error('The service has no output');
   stderr.pipe(process.stderr, { end: false });
   const complained = finished(stderr);
@@ -85,7 +111,7 @@ async function printOutput({ stdout, stderr }: Child): Promise<void> {
     singleLine: true,
   });
   for await (const line of createInterface({ input: stdout })) {
-    process.stdout.write(String(readable(line) ?? ''));
+    process.stdout.write(`${label}${readable(line) ?? ''}`);
   }
   await complained;
 }

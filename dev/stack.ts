@@ -4,21 +4,23 @@ import { dockerAnswers, removeLeftContainers, startKafkaContainer, startRedisCon
 import { LOCAL_FOLDER } from './folders.ts';
 import { preferredPort } from './free-port.ts';
 import { startKafka } from './local-kafka.ts';
+import { startPostgres } from './local-postgres.ts';
 import { startRedis } from './local-redis.ts';
 import type { Progress } from './progress.ts';
 import { MissingProgramError } from './start-error.ts';
 
-/** Not the usual ones, so that an installed Kafka or Redis is not in the way. */
+/** Not the usual ones, so that what is installed is not in the way. */
 const KAFKA_PORT = 29_092;
 const REDIS_PORT = 26_379;
+const POSTGRES_PORT = 26_432;
 
-/** What `npm run up` keeps between runs: Kafka's data, and logs. */
+/** What `npm run up` keeps between runs: the data of Kafka and PostgreSQL, and logs. */
 export const UP_FOLDER = join(LOCAL_FOLDER, 'up');
 
-/** A Kafka or a Redis that was started here, ready. */
+/** A Kafka, a Redis or a PostgreSQL that was started here, ready. */
 export interface StackPart {
-  readonly name: 'Kafka' | 'Redis';
-  /** As KAFKA_BROKERS or REDIS_URL wants it. */
+  readonly name: 'Kafka' | 'Redis' | 'PostgreSQL';
+  /** As KAFKA_BROKERS, REDIS_URL or POSTGRES_URL wants it. */
   readonly address: string;
   /** How it runs, for the terminal. */
   readonly how: string;
@@ -86,6 +88,22 @@ export async function startRedisPart({ hasDocker, progress }: StackOptions): Pro
     how: `process ${redis.child.pid}`,
     exit: redis.child.exit,
     stop: () => redis.stop(),
+  };
+}
+
+/** From this machine or from Maven Central. */
+export async function startPostgresPart({ progress }: StackOptions): Promise<StackPart> {
+  const postgres = await startPostgres({
+    port: await preferredPort(POSTGRES_PORT),
+    folder: join(UP_FOLDER, 'postgres'),
+    progress,
+  });
+  return {
+    name: 'PostgreSQL',
+    address: postgres.url,
+    how: `process ${postgres.child.pid}`,
+    exit: postgres.child.exit,
+    stop: () => postgres.stop(),
   };
 }
 

@@ -78,8 +78,10 @@ const SEEKS_BELIEVED = 3;
  */
 export class EventProcessor {
   readonly #options: EventProcessorOptions;
-  /** Where the store is, as far as it is known. */
+  /** Where the store is, as far as that is certain. */
   readonly #positions = new Map<number, number>();
+  /** Where it was when that was certain last. */
+  readonly #reached = new Map<number, number>();
   /** Seeks that had no effect yet: where to, and how often. */
   readonly #sought = new Map<number, { readonly position: number; times: number }>();
   readonly #busy = new Set<number>();
@@ -93,15 +95,16 @@ export class EventProcessor {
     return this.#assigned;
   }
 
-  /** Where the store is with the partitions that this process has, as far as it is known. */
-  get positions(): Positions {
-    return this.#positions;
+  /** Where the store was with the partitions that this process has, when that was known last. */
+  get reached(): Positions {
+    return this.#reached;
   }
 
   /** The group gave out the partitions anew. Whoever had them before may have moved their positions. */
   assign(partitions: readonly number[]): void {
     this.#assigned = partitions;
     this.#positions.clear();
+    this.#reached.clear();
     this.#sought.clear();
   }
 
@@ -165,7 +168,7 @@ export class EventProcessor {
       this.#positions.delete(partition);
       return 'again';
     }
-    this.#positions.set(partition, next);
+    this.#set(partition, next);
     report.processed(events);
     report.expired(read.events.length - events.length);
     return 'stored';
@@ -206,8 +209,13 @@ export class EventProcessor {
       else report.truncated(partition, position, high);
       position = low;
     }
-    this.#positions.set(partition, position);
+    this.#set(partition, position);
     return position;
+  }
+
+  #set(partition: number, position: number): void {
+    this.#positions.set(partition, position);
+    this.#reached.set(partition, position);
   }
 }
 

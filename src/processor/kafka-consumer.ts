@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { constants, zstdDecompress } from 'node:zlib';
 import kafkajs, { type Batch, type Consumer, type EachBatchPayload, type Kafka } from 'kafkajs';
@@ -29,7 +28,8 @@ const FETCH_BYTES_MAX = 8 * 1024 * 1024;
 const DECOMPRESSED_BYTES_MAX = 256 * 1024 * 1024;
 /** Of one fetch so many partitions are stored together. */
 const PARTITIONS_AT_ONCE = 64;
-const RESTART_AFTER_MS = 1_000;
+const RESTART_AFTER_MS = 500;
+const RESTART_AFTER_MS_MAX = 8_000;
 /** kafkajs can wait for ever for an answer that is lost, so a consumer that did nothing for so long is replaced. */
 const STALL_MS = 60_000;
 const CLOSE_MS = 5_000;
@@ -96,15 +96,26 @@ export class GroupConsumer {
 
   async #run(): Promise<void> {
     const { log, onState } = this.#options;
-    while (!this.#isClosed) {
+    let lastReason = '';
+    for (let failures = 0; !this.#isClosed; failures += 1) {
+      this.#hasJoined = false;
       const reason = await this.#consume();
       onState(false);
       if (this.#isClosed) return;
-      // A group that is new to Kafka has no coordinator for a moment.
-      const level = this.#hasJoined ? 'warn' : 'info';
-      log[level]({ reason }, 'the consumer has ended; another one takes its place');
-      await delay(RESTART_AFTER_MS);
+      if (this.#hasJoined) failures = 0;
+      // Once for each reason: a topic that is not there yet would fill the log.
+      if (reason !== lastReason) log.warn({ reason }, 'the consumer has ended; another one takes its place');
+      lastReason = this.#hasJoined ? '' : reason;
+      await this.#pause(Math.min(RESTART_AFTER_MS * 2 ** failures, RESTART_AFTER_MS_MAX));
     }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    this.#end = resolve;
+    const timer = setTimeout(resolve, ms);
+    if (!this.#isClosed) await over;
+    clearTimeout(timer);
   }
 
   /** One consumer, to its end. Returns why it ended. */

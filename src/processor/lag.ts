@@ -11,19 +11,19 @@ export class LastStored {
     if (last !== undefined) this.#recordedAtMs.set(last.partition, last.recordedAtMs);
   }
 
-  /** How far the partitions of this process are behind what Kafka has. One whose position is not known yet counts whole. */
+  /** How far the partitions of this process are behind what Kafka has, as far as it is known where they are. */
   lagOf(
-    { assigned, positions }: Pick<EventProcessor, 'assigned' | 'positions'>,
+    { assigned, reached }: Pick<EventProcessor, 'assigned' | 'reached'>,
     ranges: ReadonlyMap<number, LogRange>,
     nowMs: number,
   ): Lag {
     let records = 0;
     let seconds = 0;
     for (const partition of assigned) {
-      const range = ranges.get(partition);
-      if (range === undefined) continue;
-      const behind = range.high - (positions.get(partition) ?? range.low);
-      if (behind <= 0) continue;
+      const high = ranges.get(partition)?.high;
+      const position = reached.get(partition);
+      if (high === undefined || position === undefined || position >= high) continue;
+      const behind = high - position;
       records += behind;
       const lastMs = this.#recordedAtMs.get(partition) ?? nowMs;
       seconds = Math.max(seconds, (nowMs - lastMs) / 1_000);

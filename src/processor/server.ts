@@ -106,14 +106,12 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
       expiredBeforeMs: () => (retentionMs === 0 ? 0 : Date.now() - retentionMs),
       report,
     });
+    const unlessDown = (error: Error) => log.debug({ err: error }, 'the positions cannot be looked at now');
     const aligned = new Repeated(ALIGN_EVERY_MS, async () => {
-      try {
-        await processor.align();
-        metrics.lag(lastStored.lagOf(processor, await topicLog.ranges(), Date.now()));
-        await consumer.commit(processor.positions);
-      } catch (error) {
-        log.debug({ err: error }, 'the positions cannot be looked at now');
-      }
+      await processor.align().catch(unlessDown);
+      const ranges = await topicLog.ranges().catch(unlessDown);
+      if (ranges) metrics.lag(lastStored.lagOf(processor, ranges, Date.now()));
+      await consumer.commit(processor.reached);
     });
     const consumer: GroupConsumer = new GroupConsumer({
       kafka,

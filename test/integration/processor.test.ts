@@ -28,6 +28,20 @@ interface Row {
   readonly value: Buffer;
 }
 
+const event = (id: string, { source = 'octocat', data = '1', partition = 0 } = {}): Message => ({
+  partition,
+  key: source,
+  value: `{"id":"${id}","type":"push","source_type":"user","source_id":"${source}","time":"2026-11-23T12:00:00Z","data":${data}}`,
+});
+const isReady = async ({ address }: Processor) => (await fetch(`${address}/readyz`)).ok;
+const metric = async ({ address }: Processor, name: string) => {
+  const text = await (await fetch(`${address}/metrics`)).text();
+  const line = text.split('\n').find((each) => each.startsWith(`${name} `));
+  return line === undefined ? undefined : Number(line.slice(name.length + 1));
+};
+const withoutB = (found: readonly Row[]) => found.filter(({ id }) => id !== 'b');
+const partitionsOf = (processor: Processor) => metric(processor, 'dual_stream_processor_partitions');
+
 describe('the event processor on a real Kafka and PostgreSQL', () => {
   let kafka: LocalKafka;
   let postgres: LocalPostgres;
@@ -93,19 +107,8 @@ describe('the event processor on a real Kafka and PostgreSQL', () => {
   }
 
   const send = (...messages: readonly Message[]) => producer.send({ topic, messages: [...messages] });
-  const event = (id: string, { source = 'octocat', data = '1', partition = 0 } = {}): Message => ({
-    partition,
-    key: source,
-    value: `{"id":"${id}","type":"push","source_type":"user","source_id":"${source}","time":"2026-11-23T12:00:00Z","data":${data}}`,
-  });
   const rows = () => store.query<Row>('select * from dual_stream.events order by seq');
   const untilStored = (count: number) => until(async () => (await rows()).length >= count, 30_000);
-  const isReady = async ({ address }: Processor) => (await fetch(`${address}/readyz`)).ok;
-  const metric = async ({ address }: Processor, name: string) => {
-    const text = await (await fetch(`${address}/metrics`)).text();
-    const line = text.split('\n').find((each) => each.startsWith(`${name} `));
-    return line === undefined ? undefined : Number(line.slice(name.length + 1));
-  };
   const deadLetters = async (): Promise<Message[]> => {
     const consumer = client.consumer({ groupId: `dead-letters-${topic}` });
     const found: Message[] = [];
@@ -213,7 +216,7 @@ describe('the event processor on a real Kafka and PostgreSQL', () => {
     await send(event('a'), event('b'), event('c'));
     await start();
     await untilStored(3);
-    const before = await rows();
+    const asTheyWere = await rows();
     await store.query("delete from dual_stream.events where id = 'b'");
     const [log] = await store.query<{ cluster: string }>(
       'select cluster from dual_stream.positions where topic = $1',
@@ -225,8 +228,7 @@ describe('the event processor on a real Kafka and PostgreSQL', () => {
     assert.deepEqual(await setBack(store.query, of, new Map([[0, 50]])), new Map(), 'never ahead');
     await untilStored(3);
     const now = await rows();
-    const same = (found: readonly Row[]) => found.filter(({ id }) => id !== 'b');
-    assert.deepEqual(same(now), same(before));
+    assert.deepEqual(withoutB(now), withoutB(asTheyWere));
     assert.deepEqual(
       now.map(({ id }) => id),
       ['a', 'c', 'b'],
@@ -265,15 +267,14 @@ describe('the event processor on a real Kafka and PostgreSQL', () => {
   it('shares the partitions with another one, and takes them over when that leaves', async () => {
     await newTopic();
     const [first, second] = [await start(), await start()];
-    const partitions = (processor: Processor) => metric(processor, 'dual_stream_processor_partitions');
     await until(async () => {
-      const counts = [await partitions(first), await partitions(second)].toSorted();
+      const counts = [await partitionsOf(first), await partitionsOf(second)].toSorted();
       return counts[0] === 1 && counts[1] === 2;
     }, 30_000);
     await send(...[0, 1, 2].map((partition) => event(`a${partition}`, { partition })));
     await untilStored(3);
     await processors.shift()?.close();
-    await until(async () => (await partitions(second)) === PARTITIONS, 30_000);
+    await until(async () => (await partitionsOf(second)) === PARTITIONS, 30_000);
     await send(...[0, 1, 2].map((partition) => event(`b${partition}`, { partition })));
     await untilStored(6);
     assert.equal((await rows()).length, 6);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { asyncapiYaml } from './asyncapi.ts';
 import { chartDocuments } from './chart/documents.ts';
 import { dashboardJson } from './dashboard.ts';
-import { openapiYaml } from './openapi.ts';
+import { openapiYaml, queryYaml } from './openapi.ts';
 import { envExample, settingsTable } from './settings-documents.ts';
 
 /** Writes every generated document: `npm run generate`. test/documents.test.ts notices when one is stale. */
@@ -17,6 +17,7 @@ export async function generatedDocuments(): Promise<ReadonlyMap<string, string>>
     ['.env.example', envExample()],
     ['README.md', withSettings(readme)],
     ['openapi/openapi.yaml', await openapiYaml()],
+    ['openapi/query.yaml', await queryYaml()],
     ['openapi/asyncapi.yaml', asyncapiYaml()],
     ['observability/dashboard.json', dashboardJson()],
     ...chartDocuments(),

@@ -77,7 +77,12 @@ export const errors = {
     'Not allowed',
     'The credentials are valid, but do not allow this action, or not for this source type.',
   ),
-  'not-found': row(404, false, 'No such resource', 'There is nothing at this path.'),
+  'not-found': row(
+    404,
+    false,
+    'No such resource',
+    'There is nothing at this path, or nothing that the credentials allow to read. An event that was just sent may still be on its way.',
+  ),
   'method-not-allowed': row(
     405,
     false,
@@ -149,7 +154,7 @@ export const errors = {
     429,
     true,
     'Too many requests',
-    'The client has used up its share of requests or bytes. The event is certainly not stored; send it again after the time in Retry-After.',
+    'The client has used up its share of requests or bytes. Nothing was stored; send it again after the time in Retry-After.',
   ),
   'headers-too-large': row(
     431,
@@ -161,7 +166,7 @@ export const errors = {
     500,
     true,
     'Internal error',
-    'A fault in this service. The outcome is not known; send the event again with the same id. The log holds the reason under the request id.',
+    'A fault in this service. The outcome is not known; send it again, an event with the same id. The log holds the reason under the request id.',
   ),
   'auth-unavailable': row(
     503,
@@ -179,7 +184,7 @@ export const errors = {
     503,
     true,
     'Too many connections',
-    'As many connections are open as this instance takes. Nothing was read from this one, so the event is certainly not stored; send it again after the time in Retry-After, on a connection that is open already if there is one.',
+    'As many connections are open as this instance takes. Nothing was read from this one, so nothing was stored; send it again after the time in Retry-After, on a connection that is open already if there is one.',
   ),
   'kafka-unavailable': row(
     503,
@@ -205,11 +210,23 @@ export const errors = {
     'Kafka refused the record',
     'Kafka refuses the records of this service, which points at the configuration of the topic or the broker. An operator has to correct it; the log names the error. The event is certainly not stored.',
   ),
+  'store-unavailable': row(
+    503,
+    true,
+    'The event store is not available',
+    'The database that keeps the events for reading cannot be asked now. Nothing is known of what is in it; ask again after the time in Retry-After.',
+  ),
+  busy: row(
+    503,
+    true,
+    'Too many requests are under way',
+    'As many requests are being answered, or are waiting, as this instance has room for. Ask again after the time in Retry-After.',
+  ),
   'shutting-down': row(
     503,
     true,
     'The service is stopping',
-    'This instance is stopping. The event is certainly not stored; send it again, another instance will answer.',
+    'This instance is stopping. Nothing was stored; send it again, another instance will answer.',
   ),
   'outcome-unknown': row(
     504,

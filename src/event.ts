@@ -23,7 +23,7 @@ const TIME_PATTERN =
 const ID_LENGTH_MAX = 128;
 const TYPE_LENGTH_MAX = 128;
 const SOURCE_TYPE_LENGTH_MAX = 64;
-const SOURCE_ID_LENGTH_MAX = 256;
+export const SOURCE_ID_LENGTH_MAX = 256;
 const TIME_LENGTH_MAX = 64;
 
 const nameRule = (lengthMax: number) =>

@@ -57,7 +57,8 @@ export function admission(scope: FastifyInstance, options: AdmissionOptions): vo
     if (!(verdict instanceof Promise)) return admit(verdict);
     // Bodies that nobody reads yet are arriving, so they share the part of the buffer that is for those (promise P3).
     const hold = budget.open();
-    if (!hold.grow(unreadBytes(request))) return answer(request, reply, 'buffer-full');
+    if (!hold.grow(unreadBytes(request)))
+      return answer(request, reply, action === 'read' ? 'busy' : 'buffer-full');
     checks.set(socket, verdict);
     let fault: NodeJS.ErrnoException | undefined;
     const onError = (error: Error) => {
@@ -97,9 +98,10 @@ export function admission(scope: FastifyInstance, options: AdmissionOptions): vo
   }
 }
 
+/** Without either header there is no body (RFC 9112, 6.3). */
 function unreadBytes({ headers }: FastifyRequest): number {
-  const announced = headers['content-length'];
-  return announced === undefined ? UNREAD_BYTES_MAX : Math.min(UNREAD_BYTES_MAX, Number(announced));
+  if (headers['transfer-encoding'] !== undefined) return UNREAD_BYTES_MAX;
+  return Math.min(UNREAD_BYTES_MAX, Number(headers['content-length'] ?? 0));
 }
 
 function check(

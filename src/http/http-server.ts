@@ -9,8 +9,7 @@ import fastify, {
   LogController,
 } from 'fastify';
 import type { Logger } from 'pino';
-import type { TSchema } from 'typebox';
-import { Compile } from 'typebox/compile';
+import type { TObject } from 'typebox';
 import type { Action } from '../client.ts';
 import { type ErrorCode, errorRow } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
@@ -22,6 +21,7 @@ import { failureLog } from './failure-log.ts';
 import { ParameterFault } from './parameter-fault.ts';
 import { PathTable } from './path-table.ts';
 import { type AnswerProblem, problemAnswers } from './problem.ts';
+import { queryValidator } from './query-validator.ts';
 import { discardBody } from './receive-body.ts';
 import { isFaultyHead } from './request-head.ts';
 import { newRequestId, requestId } from './request-id.ts';
@@ -146,11 +146,9 @@ export function httpServer(options: HttpServerOptions): HttpServer {
   // Fastify would read bodies under limits of its own. Routes receive them, so to Fastify they do not exist.
   app.addHttpMethod('POST', { hasBody: false, overrideExisting: true });
   app.setValidatorCompiler(({ schema, httpPart }) => {
-    // Only the query is judged here, and nothing coerces. A body is judged by its bytes, in its route; a path that does
+    // Only the query is judged here. A body is judged by its bytes, in its route; a path that does
     // not fit leads to nothing; and a header has an answer of its own, or is ignored.
-    if (httpPart !== 'querystring') return () => true;
-    const validator = Compile(schema as TSchema);
-    return (value) => validator.Check(value) || { error: new ParameterFault(validator.Errors(value)) };
+    return httpPart === 'querystring' ? queryValidator(schema as TObject) : () => true;
   });
   app.setSerializerCompiler(() => JSON.stringify);
 

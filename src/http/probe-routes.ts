@@ -43,11 +43,18 @@ export function probeRoutes(
   });
 }
 
-/** The pages that the member `type` of a problem points to. */
-export function problemPages(app: FastifyInstance, answerProblem: AnswerProblem): void {
+/**
+ * The pages that the member `type` of a problem points to.
+ * @param parameterLengthMax of a part of the path, as it was given to the HTTP server
+ */
+export function problemPages(
+  app: FastifyInstance,
+  answerProblem: AnswerProblem,
+  parameterLengthMax = PARAMETER_LENGTH_MAX,
+): void {
   app.get<{ Params: { code: string } }>(
     '/problems/:code',
-    { schema: problemPageSchema },
+    { schema: problemPageSchema(parameterLengthMax) },
     (request, reply) => {
       const { code } = request.params;
       if (!Object.hasOwn(errors, code)) return reply.send(answerProblem(reply, { code: 'not-found' }));
@@ -159,13 +166,13 @@ export function readyzSchema(words: {
   };
 }
 
-const problemPageSchema = {
+const problemPageSchema = (parameterLengthMax: number) => ({
   operationId: 'explainProblem',
   tags: ['problems'],
   summary: 'Explain a problem code',
   params: Type.Object({
     code: Type.Enum(Object.keys(errors), {
-      description: `The code of a problem. A text of more than ${PARAMETER_LENGTH_MAX} characters is refused as too long, any other is not found.`,
+      description: `The code of a problem. A text of more than ${parameterLengthMax} characters is refused as too long, any other is not found.`,
       examples: ['kafka-unavailable'],
     }),
   }),
@@ -181,4 +188,4 @@ const problemPageSchema = {
     },
     ...problemResponses(['not-found', 'uri-too-long']),
   },
-};
+});

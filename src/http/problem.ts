@@ -82,17 +82,23 @@ export function problemText({ code, id, errors: faults }: Problem, requestId: st
   });
 }
 
+/** What is known only of some occurrences of a code. */
+export type ProblemParts = Omit<Problem, 'code'>;
+
 /** An example of the document for each code, with its title: for the specification. */
-export function problemExample(code: ErrorCode): { readonly summary: string; readonly value: object } {
-  return { summary: errorRow(code).title, value: exampleOf(code) };
+export function problemExample(
+  code: ErrorCode,
+  parts?: ProblemParts,
+): { readonly summary: string; readonly value: object } {
+  return { summary: errorRow(code).title, value: exampleOf(code, parts) };
 }
 
-function exampleOf(code: ErrorCode): object {
-  return JSON.parse(problemText({ code, ...exampleParts(code) }, EXAMPLE_REQUEST_ID));
+function exampleOf(code: ErrorCode, parts = exampleParts(code)): object {
+  return JSON.parse(problemText({ code, ...parts }, EXAMPLE_REQUEST_ID));
 }
 
 /** What is known only where one event was read, or one parameter judged. */
-function exampleParts(code: ErrorCode): Omit<Problem, 'code'> {
+function exampleParts(code: ErrorCode): ProblemParts {
   const { id } = EXAMPLE_EVENT;
   switch (code) {
     case 'invalid-event':

@@ -62,6 +62,18 @@ const HEADERS: Named<Json> = {
     schema: { type: 'string' },
     example: 'OPTIONS, POST',
   },
+  ETag: {
+    required: true,
+    description: 'Names exactly these bytes, for If-None-Match (RFC 9110, 8.8.3).',
+    schema: { type: 'string', pattern: '^"[A-Za-z0-9_-]{22}"$' },
+    example: '"mY3k0Yw1Q5mB2cJtX9aGdA"',
+  },
+  'Cache-Control': {
+    required: true,
+    description: 'Clients may keep it and have to ask whether it still holds; nobody in between may keep it.',
+    schema: { const: 'private, no-cache' },
+    example: 'private, no-cache',
+  },
   'Accept-Encoding': {
     description: 'With `unsupported-encoding`: the codings that a body may have (RFC 7694).',
     schema: { const: CONTENT_CODINGS.join(', ') },

@@ -9,7 +9,7 @@ import {
   KEEP_ALIVE_TIMEOUT_MS,
   RECEIVE_TIMEOUT_MS,
 } from './http-server.ts';
-import { problemExample } from './problem.ts';
+import { type ProblemParts, problemExample } from './problem.ts';
 import { finishDocument, withRequestBody } from './specification-document.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -95,11 +95,13 @@ export const ADMISSION_CODES: readonly ErrorCode[] = [
 
 /**
  * The responses, by status, of an operation that may answer with these codes, besides the general ones.
- * `afterPreference`: the statuses that are answered after Prefer was followed.
+ * `afterPreference`: the statuses that are answered after Prefer was followed; `examples`: what examples have in them,
+ * where that is not what it is when events are sent.
  */
 export function problemResponses(
   codes: readonly ErrorCode[],
   afterPreference: readonly number[] = [],
+  examples: Readonly<Partial<Record<ErrorCode, ProblemParts>>> = {},
 ): Record<number, ResponseOfStatus> {
   const byStatus = Map.groupBy([...codes, ...GENERAL_CODES], (code) => errorRow(code).status);
   const responses = [...byStatus].map(([status, ofStatus]) => [
@@ -123,7 +125,7 @@ export function problemResponses(
               { type: 'object', properties: { status: { const: status }, code: { enum: ofStatus } } },
             ],
           },
-          examples: Object.fromEntries(ofStatus.map((code) => [code, problemExample(code)])),
+          examples: Object.fromEntries(ofStatus.map((code) => [code, problemExample(code, examples[code])])),
         },
       },
     },

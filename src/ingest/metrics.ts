@@ -1,5 +1,6 @@
+import { ApiMetrics } from '../api-metrics.ts';
 import { BucketCounts } from '../bucket-counts.ts';
-import { LATENCY_SECONDS, Metrics } from '../metrics.ts';
+import { LATENCY_SECONDS } from '../metrics.ts';
 
 /** What the service reads when it is scraped, rather than being told at each change. */
 export interface BufferReading {
@@ -12,7 +13,7 @@ export interface BufferReading {
 export type EventOutcome = 'stored' | 'stored_late' | 'refused' | 'not_stored' | 'unknown';
 
 /** Every metric of the service that takes events in. */
-export class IngestMetrics extends Metrics {
+export class IngestMetrics extends ApiMetrics {
   readonly #publishes = new BucketCounts(LATENCY_SECONDS);
   readonly #events = this.counter({
     name: 'dual_stream_events_total',
@@ -33,14 +34,6 @@ export class IngestMetrics extends Metrics {
     name: 'dual_stream_batch_events',
     help: 'Events in one record batch as it was sent to Kafka.',
     buckets: [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000],
-  });
-  readonly #connections = this.gauge({
-    name: 'dual_stream_connections',
-    help: 'Connections that are open on the port of the API.',
-  });
-  readonly #connectionsLimit = this.gauge({
-    name: 'dual_stream_connections_limit',
-    help: 'CONNECTIONS_MAX.',
   });
   readonly #notifications = this.counter({
     name: 'dual_stream_redis_notifications_total',
@@ -121,14 +114,6 @@ export class IngestMetrics extends Metrics {
 
   batchSent(events: number): void {
     this.#batchEvents.observe(events);
-  }
-
-  connectionsOpen(count: number): void {
-    this.#connections.set(count);
-  }
-
-  connectionsLimited(max: number): void {
-    this.#connectionsLimit.set(max);
   }
 
   notified(result: 'sent' | 'failed' | 'dropped', count: number): void {

@@ -9,6 +9,8 @@ const IDLE_IN_TRANSACTION_MS = 10_000;
 /** What the server does not end in its time, because it is stopped or the network is gone, we give up. */
 const BEYOND_STATEMENT_MS = 5_000;
 
+const ignoreError = () => {};
+
 /** Runs one statement and resolves with its rows; or several without parameters, and resolves with none. */
 export type Query = <Row extends QueryResultRow>(text: string, values?: readonly unknown[]) => Promise<Row[]>;
 
@@ -33,8 +35,6 @@ export interface StoreOptions {
   /** Whether PostgreSQL answers, whenever that changes. */
   readonly onState?: (isUp: boolean) => void;
 }
-
-const ignore = () => {};
 
 /** The PostgreSQL that keeps the events. It connects when it is asked, so that it may be down at any time. */
 export function openStore(options: StoreOptions): Store {
@@ -70,7 +70,7 @@ export function openStore(options: StoreOptions): Store {
       throw error;
     });
     // While it is in use its end is told by the query that fails; without a listener it would end the process too.
-    client.on('error', ignore);
+    client.on('error', ignoreError);
     let fault: Error | undefined;
     try {
       return await work(async <Row extends QueryResultRow>(text: string, values?: readonly unknown[]) => {
@@ -83,7 +83,7 @@ export function openStore(options: StoreOptions): Store {
       if (isUnavailable(fault)) found(false);
       throw error;
     } finally {
-      client.off('error', ignore);
+      client.off('error', ignoreError);
       // A connection on which something failed may be in any state, and is not used again.
       client.release(fault);
     }

@@ -1,0 +1,71 @@
+import type { Logger } from 'pino';
+import { type Authentication, openAuthentication } from '../authentication.ts';
+import type { Metrics } from '../metrics.ts';
+import type { QueryConfig } from '../store-config.ts';
+import { openTlsFiles, type TlsFiles, type TlsMaterial } from '../tls-files.ts';
+
+/** What the program shows, what it trusts, and how it finds out who its clients are: all that may change while it runs. */
+export interface Credentials {
+  /** `undefined`: everybody may read. */
+  readonly authentication: Authentication | undefined;
+  /** Of the API's port; `undefined`: no TLS. */
+  readonly http: TlsFiles | undefined;
+  readonly postgres: TlsFiles | undefined;
+  close(): void;
+}
+
+/**
+ * Opens everything that the settings lead to.
+ * @throws ConfigError when something cannot be used; nothing is left open then
+ */
+export function openCredentials(
+  config: QueryConfig,
+  options: {
+    readonly log: Logger;
+    readonly metrics: Pick<Metrics, 'credentialsCurrent' | 'certificateExpires' | 'ready'>;
+    /** New connections to the API's port should be shown this. */
+    readonly onHttpChange: (material: TlsMaterial) => void;
+  },
+): Credentials {
+  const { log, metrics, onHttpChange } = options;
+  const opened: { close(): void }[] = [];
+  const close = () => {
+    for (const part of opened) part.close();
+  };
+  const keep = <Part extends { close(): void } | undefined>(part: Part): Part => {
+    if (part !== undefined) opened.push(part);
+    return part;
+  };
+  try {
+    return {
+      http:
+        config.TLS_CERT_FILE === undefined
+          ? undefined
+          : keep(
+              openTlsFiles(
+                'TLS',
+                { ca: config.TLS_CLIENT_CA_FILE, cert: config.TLS_CERT_FILE, key: config.TLS_KEY_FILE },
+                { log, metrics, onChange: onHttpChange },
+              ),
+            ),
+      postgres: config.POSTGRES_SSL
+        ? keep(
+            openTlsFiles(
+              'POSTGRES_SSL',
+              {
+                ca: config.POSTGRES_SSL_CA_FILE,
+                cert: config.POSTGRES_SSL_CERT_FILE,
+                key: config.POSTGRES_SSL_KEY_FILE,
+              },
+              { log, metrics },
+            ),
+          )
+        : undefined,
+      authentication: keep(openAuthentication(config, log.child({ part: 'authentication' }), metrics)),
+      close,
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}

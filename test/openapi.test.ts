@@ -1,86 +1,31 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { openapiYaml } from '../dev/openapi.ts';
+import { openapiYaml, queryYaml } from '../dev/openapi.ts';
 import { errors } from '../src/errors.ts';
 import { EventInput, isEventId, isEventInput } from '../src/event.ts';
-import {
-  assertFits,
-  codesOf,
-  fits,
-  operations,
-  PROBLEM,
-  specification,
-  specificationText,
-} from './specification.ts';
+import { assertFits, codesOf, fits, PROBLEM, readDocument } from './specification.ts';
 
 /** Codes that only a result of a batch carries. */
 const OF_RESULTS = ['batch-aborted'];
 
-describe('openapi/openapi.yaml', () => {
-  it('is what the schemas of the routes say (npm run generate writes it)', async () => {
-    assert.equal(specificationText, await openapiYaml());
+const ingest = readDocument('openapi.yaml');
+const query = readDocument('query.yaml');
+
+describe('the OpenAPI documents', () => {
+  it('are what the schemas of the routes say (npm run generate writes them)', async () => {
+    assert.equal(ingest.text, await openapiYaml());
+    assert.equal(query.text, await queryYaml());
   });
 
-  it('has an id, a summary, and a description for each response in every operation', () => {
-    assert.ok(operations.size >= 5);
-    for (const { operationId, summary, responses } of operations.values()) {
-      assert.ok(operationId && summary);
-      for (const { description } of Object.values(responses))
-        assert.notEqual(description, 'Default Response');
-    }
-  });
-
-  it('has examples for each body that is sent or answered, and all fit their schemas', () => {
-    let count = 0;
-    const check = (schema: object, values: readonly unknown[], what: string) => {
-      assert.ok(values.length > 0, `${what} has no example`);
-      for (const value of values) assertFits(schema, value, what);
-      count += values.length;
-    };
-    for (const [name, { parameters = [], requestBody, responses }] of operations) {
-      for (const { name: parameter, schema, example } of parameters) {
-        check(schema, [example], `${name} ${parameter}`);
-      }
-      const bodies = [['request', requestBody?.content ?? {}] as const].concat(
-        Object.entries(responses).map(([status, { content }]) => [status, content] as never),
-      );
-      for (const [of, content] of bodies) {
-        for (const [type, { schema, examples = {} }] of Object.entries(content)) {
-          const values = Object.values(examples).map(({ value }) => value);
-          check(schema, values, `${name} ${of} ${type}`);
-        }
-      }
-      for (const [status, { headers }] of Object.entries(responses)) {
-        for (const [header, { schema, example }] of Object.entries(headers)) {
-          check(schema, [example], `${name} ${status} ${header}`);
-        }
-      }
-    }
-    for (const [name, schema] of Object.entries(specification.components.schemas)) {
-      for (const value of schema.examples ?? []) assertFits(schema, value, name);
-    }
-    assert.ok(count > 100, `${count} examples`);
-  });
-
-  it('has in each response an example for every code that it may carry, with its status', () => {
-    for (const [name, { responses }] of operations) {
-      for (const [status, { content }] of Object.entries(responses)) {
-        for (const [code, { value }] of Object.entries(content[PROBLEM]?.examples ?? {})) {
-          const problem = value as { code: string; status: number };
-          assert.deepEqual([problem.code, problem.status], [code, Number(status)], name);
-        }
-      }
-    }
-  });
-
-  it('knows every code that is answered', () => {
-    const known = new Set([...operations.values()].flatMap(codesOf));
+  it('know every code that is answered, together', () => {
+    const operations = [ingest, query].flatMap((document) => [...document.operations.values()]);
+    const known = new Set(operations.flatMap(codesOf));
     const missing = Object.keys(errors).filter((code) => !known.has(code));
     assert.deepEqual(missing.toSorted(), OF_RESULTS);
   });
 
-  it('has each line of an NDJSON example fit the schema of an event', () => {
-    const body = operations.get('POST /v1/events/batch')?.requestBody?.content['application/x-ndjson'];
+  it('have each line of an NDJSON example fit the schema of an event', () => {
+    const body = ingest.operations.get('POST /v1/events/batch')?.requestBody?.content['application/x-ndjson'];
     const lines = Object.values(body?.examples ?? {}).flatMap(({ value }) =>
       String(value).trimEnd().split('\n'),
     );
@@ -89,7 +34,65 @@ describe('openapi/openapi.yaml', () => {
   });
 });
 
-const eventSchema = specification.components.schemas.Event as object;
+for (const [file, document] of Object.entries({ 'openapi.yaml': ingest, 'query.yaml': query })) {
+  describe(`openapi/${file}`, () => {
+    const { operations, specification } = document;
+
+    it('has an id, a summary, and a description for each response in every operation', () => {
+      assert.ok(operations.size >= 5);
+      for (const { operationId, summary, responses } of operations.values()) {
+        assert.ok(operationId && summary);
+        for (const { description } of Object.values(responses))
+          assert.notEqual(description, 'Default Response');
+      }
+    });
+
+    it('has examples for each body that is sent or answered, and all fit their schemas', () => {
+      let count = 0;
+      const check = (schema: object, values: readonly unknown[], what: string) => {
+        assert.ok(values.length > 0, `${what} has no example`);
+        for (const value of values) assertFits(schema, value, what);
+        count += values.length;
+      };
+      for (const [name, { parameters = [], requestBody, responses }] of operations) {
+        for (const { name: parameter, schema, example } of parameters) {
+          check(schema, [example], `${name} ${parameter}`);
+        }
+        const bodies = [['request', requestBody?.content ?? {}] as const].concat(
+          Object.entries(responses).map(([status, { content = {} }]) => [status, content] as never),
+        );
+        for (const [of, content] of bodies) {
+          for (const [type, { schema, examples = {} }] of Object.entries(content)) {
+            const values = Object.values(examples).map(({ value }) => value);
+            check(schema, values, `${name} ${of} ${type}`);
+          }
+        }
+        for (const [status, { headers }] of Object.entries(responses)) {
+          for (const [header, { schema, example }] of Object.entries(headers)) {
+            check(schema, [example], `${name} ${status} ${header}`);
+          }
+        }
+      }
+      for (const [name, schema] of Object.entries(specification.components.schemas)) {
+        for (const value of schema.examples ?? []) assertFits(schema, value, name);
+      }
+      assert.ok(count > 50, `${count} examples`);
+    });
+
+    it('has in each response an example for every code that it may carry, with its status', () => {
+      for (const [name, { responses }] of operations) {
+        for (const [status, { content }] of Object.entries(responses)) {
+          for (const [code, { value }] of Object.entries(content?.[PROBLEM]?.examples ?? {})) {
+            const problem = value as { code: string; status: number };
+            assert.deepEqual([problem.code, problem.status], [code, Number(status)], name);
+          }
+        }
+      }
+    });
+  });
+}
+
+const eventSchema = ingest.specification.components.schemas.Event as object;
 const event = { type: 'repo.starred', source_type: 'user', source_id: 'octocat' };
 
 /** Asserts that both judge a value alike, and returns how. */

@@ -4,7 +4,7 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import { parse } from 'yaml';
 
-/** openapi/openapi.yaml as a reader sees it: references followed, and judged by a validator that is not the service's. */
+/** The OpenAPI documents as a reader sees them: references followed, and judged by a validator that is not the service's. */
 
 type Named<T> = Readonly<Record<string, T>>;
 
@@ -31,7 +31,8 @@ export interface Operation {
   readonly responses: Named<{
     readonly description: string;
     readonly headers: Named<Header>;
-    readonly content: Named<Media>;
+    /** Absent: there is no body. */
+    readonly content?: Named<Media>;
   }>;
 }
 
@@ -42,28 +43,43 @@ export interface Specification {
 
 export const PROBLEM = 'application/problem+json';
 
-export const specificationText = readFileSync(new URL('../openapi/openapi.yaml', import.meta.url), 'utf8');
-const written = parse(specificationText);
-export const specification = followed(written) as Specification;
+export interface Document {
+  readonly text: string;
+  readonly specification: Specification;
+  /** Every operation, by its method and path: `POST /v1/events`. */
+  readonly operations: ReadonlyMap<string, Operation>;
+  /** Holds an answer against what its operation promises, and returns its body. */
+  readonly assertPromised: (name: string, answer: Answer) => unknown;
+}
 
-/** Every operation, by its method and path: `POST /v1/events`. */
-export const operations: ReadonlyMap<string, Operation> = new Map(
-  Object.entries(specification.paths).flatMap(([path, ofPath]) =>
-    Object.entries(ofPath).map(([method, operation]) => [`${method.toUpperCase()} ${path}`, operation]),
-  ),
-);
+/** A document of the folder openapi/. */
+export function readDocument(name: string): Document {
+  const text = readFileSync(new URL(`../openapi/${name}`, import.meta.url), 'utf8');
+  const written = parse(text);
+  const specification = followed(written, written) as Specification;
+  const operations = new Map<string, Operation>(
+    Object.entries(specification.paths).flatMap(([path, ofPath]) =>
+      Object.entries(ofPath).map(([method, operation]) => [`${method.toUpperCase()} ${path}`, operation]),
+    ),
+  );
+  const assertPromised: Document['assertPromised'] = (operation, answer) =>
+    promisedBody(operation, operations.get(operation), answer);
+  return { text, specification, operations, assertPromised };
+}
 
-function followed(value: unknown): unknown {
+function followed(value: unknown, written: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) return value.map(followed);
+  if (Array.isArray(value)) return value.map((each) => followed(each, written));
   const { $ref } = value as { $ref?: string };
   if ($ref === undefined) {
-    return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, followed(member)]));
+    return Object.fromEntries(
+      Object.entries(value).map(([name, member]) => [name, followed(member, written)]),
+    );
   }
   const path = $ref.replace(/^#\//, '').split('/');
-  const target = path.reduce((at, name) => at?.[name], written);
+  const target = path.reduce((at: unknown, name) => (at as Named<unknown> | undefined)?.[name], written);
   assert.ok(target, `${$ref} leads nowhere`);
-  return followed(target);
+  return followed(target, written);
 }
 
 const ajv = new Ajv2020({ strict: true, strictTypes: false, strictRequired: false, allErrors: true });
@@ -89,7 +105,7 @@ function validatorOf(schema: object): ValidateFunction {
 /** The codes of the problem documents that a response may carry. */
 export function codesOf(operation: Operation): readonly string[] {
   return Object.values(operation.responses).flatMap(({ content }) =>
-    Object.keys(content[PROBLEM]?.examples ?? {}),
+    Object.keys(content?.[PROBLEM]?.examples ?? {}),
   );
 }
 
@@ -99,15 +115,22 @@ export interface Answer {
   readonly body: string;
 }
 
-/** Holds an answer against what its operation promises, and returns its body. */
-export function assertPromised(name: string, { status, headers, body }: Answer): unknown {
-  const response = operations.get(name)?.responses[status];
+function promisedBody(
+  name: string,
+  operation: Operation | undefined,
+  { status, headers, body }: Answer,
+): unknown {
+  const response = operation?.responses[status];
   assert.ok(response, `${name} has no response ${status}, which is the answer ${body}`);
   const what = `${name} ${status}`;
   for (const [header, { required, schema }] of Object.entries(response.headers)) {
     const value = headers.get(header.toLowerCase());
     if (value === undefined) assert.ok(!required, `${what} has no ${header}`);
     else assertFits(schema, schema.type === 'integer' ? Number(value) : value, `${what} ${header}`);
+  }
+  if (response.content === undefined) {
+    assert.equal(body, '', `${what} has a body`);
+    return body;
   }
   const [type = ''] = (headers.get('content-type') ?? '').split(';', 1);
   const media = response.content[type];

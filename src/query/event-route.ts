@@ -76,19 +76,22 @@ export function eventRoute(scope: FastifyInstance, options: EventRouteOptions): 
   }
 }
 
-/** Does something for a client, and says when there is nobody left to do it for. */
+/**
+ * Does something for a client, and says when there is nobody left to do it for. Who ends their side of the connection has
+ * most likely left: that they may still read an answer shows only when it is written.
+ */
 async function whileThere<Result>(
   { raw: { socket } }: FastifyRequest,
   work: (gone: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
   const gone = new AbortController();
   const leave = () => gone.abort();
-  socket.once('close', leave);
-  if (socket.destroyed) leave();
+  socket.once('end', leave).once('close', leave);
+  if (socket.readableEnded || socket.destroyed) leave();
   try {
     return await work(gone.signal);
   } finally {
-    socket.off('close', leave);
+    socket.off('end', leave).off('close', leave);
   }
 }
 

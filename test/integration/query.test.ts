@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before as beforeAll, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import { pino } from 'pino';
@@ -41,7 +41,7 @@ async function start(settings: NodeJS.ProcessEnv = {}): Promise<QueryServer> {
 
 const isReady = async (at = server) => (await fetch(`${at.address}/readyz`)).ok;
 
-before(async () => {
+beforeAll(async () => {
   postgres = await startPostgres();
   store = openStore({
     url: postgres.url,
@@ -114,6 +114,14 @@ async function page(sourceId: string, query: Record<string, string> = {}, at = s
   assert.equal(answer.status, 200, answer.bytes.toString());
   return answer.json();
 }
+
+async function questionsAsked(): Promise<number> {
+  const { bytes } = await get('/metrics');
+  return Number(/dual_stream_store_query_duration_seconds_count (\d+)/.exec(bytes.toString())?.[1]);
+}
+
+const keyOf = (client: string, scopes: string[]) => makeApiKey({ client, scopes }, new Date());
+const as = (key: string) => ({ authorization: `Bearer ${key}`, 'x-request-id': 'same' });
 
 describe('the query API on a real PostgreSQL', () => {
   it('is not ready without tables, and becomes so when they are made', async () => {
@@ -231,8 +239,8 @@ describe('the query API on a real PostgreSQL', () => {
       await until(() => isReady(small));
       const sizes = [600, 100, 500, 12, 512, 1, 200, 311, 1, 200, 312, 1_500, 3, 250, 250, 12];
       const rows = sizes.map((kib, index) => {
-        const row = { id: `${index}`, sourceId: 'sizes' };
-        return { ...row, value: textOf(row).padEnd(kib * 1024) };
+        const [id, sourceId] = [`${index}`, 'sizes'];
+        return { id, sourceId, value: textOf({ id, sourceId }).padEnd(kib * 1024) };
       });
       await insert(...rows);
       const met: string[] = [];
@@ -285,19 +293,13 @@ describe('the query API on a real PostgreSQL', () => {
   });
 
   it('lets many wait at the cost of one poll', async () => {
-    const asked = async () =>
-      Number(
-        /dual_stream_store_query_duration_seconds_count (\d+)/.exec(
-          (await get('/metrics')).bytes.toString(),
-        )?.[1],
-      );
     const waiting = Array.from({ length: 200 }, (_, index) =>
       get(`${eventPath({ id: `many-${index % 50}` })}?wait=5`),
     );
     await until(async () => (await get('/metrics')).bytes.includes('dual_stream_query_waiting 200'));
-    const countBefore = await asked();
+    const countBefore = await questionsAsked();
     await delay(1_000);
-    const polls = (await asked()) - countBefore;
+    const polls = (await questionsAsked()) - countBefore;
     assert.ok(polls > 10 && polls < 60, `${polls} polls`);
     await insert(...Array.from({ length: 50 }, (_, index) => ({ id: `many-${index}` })));
     const statuses = new Set((await Promise.all(waiting)).map(({ status }) => status));
@@ -307,7 +309,6 @@ describe('the query API on a real PostgreSQL', () => {
   it('lets in who has a key, and shows nobody what they may not read', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'dual-stream-query-'));
     const file = join(folder, 'keys.json');
-    const keyOf = (client: string, scopes: string[]) => makeApiKey({ client, scopes }, new Date());
     const [repos, writer] = [keyOf('repos', ['events:read:repo']), keyOf('writer', ['events:write'])];
     writeFileSync(file, writeApiKeys([repos.key, writer.key]));
     const guarded = await start({
@@ -315,7 +316,6 @@ describe('the query API on a real PostgreSQL', () => {
       AUTH_KEYS_FILE: file,
       RATE_LIMIT_REQUESTS_PER_SECOND: '1',
     });
-    const as = (key: string) => ({ authorization: `Bearer ${key}`, 'x-request-id': 'same' });
     try {
       await until(() => isReady(guarded));
       await insert({ id: 'a', sourceType: 'repo' }, { id: 'a' });

@@ -66,6 +66,10 @@ async function provoke(name: string, at: number, text = requestTo(name)) {
   return { ...answer, code: code ?? String(answer.status) };
 }
 
+const bug = () => {
+  throw new Error('SECRET');
+};
+
 describe('answers of the query API', () => {
   it('to whatever it is are as promised, when a request is not HTTP as it should be', async () => {
     const [port, full] = [await serve(), await serve({ connectionsMax: 0 })];
@@ -137,9 +141,6 @@ describe('answers of the query API', () => {
     }
     const full = await serve({ ...THERE, budget: new BufferBudget({ bytesMax: 0, eventsMax: 0 }) });
     for (const name of [EVENT, LIST]) assert.equal((await provoke(name, full)).code, 'busy');
-    const bug = () => {
-      throw new Error('SECRET');
-    };
     const broken = await serve({ readEvent: bug, readPage: bug, readiness: bug });
     for (const name of [EVENT, LIST, READY])
       assert.equal((await provoke(name, broken)).code, 'internal-error');

@@ -67,6 +67,27 @@ export function openTlsFiles(
   }
 }
 
+/** What begins the names of the settings of one connection's TLS. */
+export type TlsSetting = 'TLS' | 'KAFKA_SSL' | 'REDIS_TLS' | 'POSTGRES_SSL';
+
+/**
+ * The files that a program's settings name, `KAFKA_SSL_CA_FILE` and so on.
+ * @throws ConfigError when they cannot be used
+ */
+export function tlsFilesOf(
+  config: Readonly<Record<string, unknown>>,
+  setting: TlsSetting,
+  options: TlsFilesOptions,
+): TlsFiles {
+  const path = (name: string) => config[name] as string | undefined;
+  const paths = {
+    ca: path(setting === 'TLS' ? 'TLS_CLIENT_CA_FILE' : `${setting}_CA_FILE`),
+    cert: path(`${setting}_CERT_FILE`),
+    key: path(`${setting}_KEY_FILE`),
+  };
+  return openTlsFiles(setting, paths, options);
+}
+
 /**
  * Throws when what should be a certificate is none, or the key is that of another one. OpenSSL alone would pass over an
  * authority that it cannot read, and Node would take an empty text for none at all, and trust its own.

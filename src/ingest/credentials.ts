@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { type Authentication, openAuthentication } from '../authentication.ts';
 import type { Config } from '../config.ts';
 import type { Metrics } from '../metrics.ts';
-import { openTlsFiles, type TlsFiles, type TlsMaterial } from '../tls-files.ts';
+import { type TlsFiles, type TlsMaterial, type TlsSetting, tlsFilesOf } from '../tls-files.ts';
 
 /** What the service shows, what it trusts, and how it finds out who its clients are: all that may change while it runs. */
 export interface Credentials {
@@ -38,8 +38,8 @@ export function openCredentials(
     if (part !== undefined) opened.push(part);
     return part;
   };
-  const files = (setting: 'TLS' | 'KAFKA_SSL' | 'REDIS_TLS', onChange?: (material: TlsMaterial) => void) =>
-    keep(openTlsFiles(setting, pathsOf(config, setting), { log, metrics, ...(onChange && { onChange }) }));
+  const files = (setting: TlsSetting, onChange?: (material: TlsMaterial) => void) =>
+    keep(tlsFilesOf(config, setting, { log, metrics, ...(onChange && { onChange }) }));
   try {
     return {
       http: config.TLS_CERT_FILE === undefined ? undefined : files('TLS', onHttpChange),
@@ -52,12 +52,4 @@ export function openCredentials(
     close();
     throw error;
   }
-}
-
-function pathsOf(config: Config, setting: 'TLS' | 'KAFKA_SSL' | 'REDIS_TLS') {
-  return {
-    ca: setting === 'TLS' ? config.TLS_CLIENT_CA_FILE : config[`${setting}_CA_FILE`],
-    cert: config[`${setting}_CERT_FILE`],
-    key: config[`${setting}_KEY_FILE`],
-  };
 }

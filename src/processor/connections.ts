@@ -5,7 +5,7 @@ import { isSecretInClear, saslOptions } from '../kafka/kafka-sasl.ts';
 import type { Metrics } from '../metrics.ts';
 import { openStore, type Store } from '../store/postgres.ts';
 import type { ProcessorConfig } from '../store-config.ts';
-import { openTlsFiles } from '../tls-files.ts';
+import { tlsFilesOf } from '../tls-files.ts';
 
 /** What the settings lead to. Nothing is connected until it is used. */
 export interface Connections {
@@ -29,17 +29,10 @@ export function openConnections(
   },
 ): Connections {
   const { applicationName, storeConnectionsMax, log, metrics, onStoreState } = options;
-  const files = (setting: 'KAFKA_SSL' | 'POSTGRES_SSL') => {
-    if (!config[setting]) return undefined;
-    const paths = {
-      ca: config[`${setting}_CA_FILE`],
-      cert: config[`${setting}_CERT_FILE`],
-      key: config[`${setting}_KEY_FILE`],
-    };
-    return openTlsFiles(setting, paths, { log, metrics });
-  };
-  const kafkaFiles = files('KAFKA_SSL');
-  const postgresFiles = files('POSTGRES_SSL');
+  const kafkaFiles = config.KAFKA_SSL ? tlsFilesOf(config, 'KAFKA_SSL', { log, metrics }) : undefined;
+  const postgresFiles = config.POSTGRES_SSL
+    ? tlsFilesOf(config, 'POSTGRES_SSL', { log, metrics })
+    : undefined;
   const kafkaLog = log.child({ part: 'kafka' });
   if (isSecretInClear(config))
     kafkaLog.warn('KAFKA_SSL is not set: what proves to Kafka who this is goes over the network in clear');

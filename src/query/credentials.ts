@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { type Authentication, openAuthentication } from '../authentication.ts';
 import type { Metrics } from '../metrics.ts';
 import type { QueryConfig } from '../store-config.ts';
-import { openTlsFiles, type TlsFiles, type TlsMaterial } from '../tls-files.ts';
+import { type TlsFiles, type TlsMaterial, type TlsSetting, tlsFilesOf } from '../tls-files.ts';
 
 /** What the program shows, what it trusts, and how it finds out who its clients are: all that may change while it runs. */
 export interface Credentials {
@@ -36,31 +36,12 @@ export function openCredentials(
     if (part !== undefined) opened.push(part);
     return part;
   };
+  const files = (setting: TlsSetting, onChange?: (material: TlsMaterial) => void) =>
+    keep(tlsFilesOf(config, setting, { log, metrics, ...(onChange && { onChange }) }));
   try {
     return {
-      http:
-        config.TLS_CERT_FILE === undefined
-          ? undefined
-          : keep(
-              openTlsFiles(
-                'TLS',
-                { ca: config.TLS_CLIENT_CA_FILE, cert: config.TLS_CERT_FILE, key: config.TLS_KEY_FILE },
-                { log, metrics, onChange: onHttpChange },
-              ),
-            ),
-      postgres: config.POSTGRES_SSL
-        ? keep(
-            openTlsFiles(
-              'POSTGRES_SSL',
-              {
-                ca: config.POSTGRES_SSL_CA_FILE,
-                cert: config.POSTGRES_SSL_CERT_FILE,
-                key: config.POSTGRES_SSL_KEY_FILE,
-              },
-              { log, metrics },
-            ),
-          )
-        : undefined,
+      http: config.TLS_CERT_FILE === undefined ? undefined : files('TLS', onHttpChange),
+      postgres: config.POSTGRES_SSL ? files('POSTGRES_SSL') : undefined,
       authentication: keep(openAuthentication(config, log.child({ part: 'authentication' }), metrics)),
       close,
     };

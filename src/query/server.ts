@@ -1,14 +1,14 @@
 import type { Server as HttpsServer } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { systemClock as clock } from '../clock.ts';
 import { BufferBudget } from '../http/buffer-budget.ts';
 import { managementApp } from '../http/management-app.ts';
 import { RateLimiter } from '../http/rate-limits.ts';
-import { ConfigError, unknownSettings } from '../settings.ts';
+import { runProgram } from '../program.ts';
 import { SCHEMA_VERSION, versionOf } from '../store/migrations.ts';
 import { openStore, type Query } from '../store/postgres.ts';
-import { ALL_SCHEMAS, type QueryConfig, readQueryConfig } from '../store-config.ts';
+import { type QueryConfig, readQueryConfig } from '../store-config.ts';
 import { buildApp, probeOptions, QUESTION_TIMEOUT_MS } from './app.ts';
 import { AwaitedEvents } from './awaited-events.ts';
 import { BoundedStore } from './bounded-store.ts';
@@ -28,8 +28,6 @@ const QUESTIONS_PER_CONNECTION = 20;
 /** Who may wait for an event. Each costs what a request does, which is counted, and little else. */
 const WAITING_MAX = 1_000;
 const RETRY_AFTER_S = 2;
-/** Two signals closer than this are one: a terminal's Ctrl-C reaches us twice through npm. */
-const REPEATED_SIGNAL_MS = 1_000;
 
 export interface QueryServer {
   /** Where it listens, e.g. `http://127.0.0.1:8081`. */
@@ -184,55 +182,15 @@ async function identityOf(query: Query): Promise<StoreIdentity | 'no-tables'> {
   return (await versionOf(query)) === SCHEMA_VERSION ? storeIdentity(query) : 'no-tables';
 }
 
-/** The program: settings from the environment, signals, and an exit code that tells how it went. */
-async function main(): Promise<void> {
-  const config = configOrExit();
-  const log = pino({ level: config.LOG_LEVEL });
-  process.on('uncaughtException', (error, origin) => {
-    log.fatal({ err: error, origin }, 'a fault in this program; it stops');
-    process.exit(1);
+if (import.meta.main) {
+  await runProgram({
+    name: 'dual-stream query',
+    env: process.env,
+    read: readQueryConfig,
+    start: async (config, log) => {
+      const server = await startQuery(config, log);
+      const close = async () => ((await server.close()) ? undefined : { requests: 'not answered' });
+      return { leave: () => server.leave(), close };
+    },
   });
-  const unknown = unknownSettings(process.env, ...ALL_SCHEMAS);
-  if (unknown.length > 0) log.warn({ unknown }, 'these look like settings, but are not');
-
-  const server = await startQuery(config, log).catch((error: NodeJS.ErrnoException & { port?: number }) => {
-    if (error instanceof ConfigError) exitWith(...error.problems);
-    const why = error.code === 'EADDRINUSE' ? `port ${error.port} is in use` : error.message;
-    exitWith(`cannot listen on ${config.HOST}: ${why}`);
-  });
-
-  let signalledAt: number | undefined;
-  const stop = async (signal: string) => {
-    const now = performance.now();
-    if (signalledAt !== undefined) {
-      if (now - signalledAt >= REPEATED_SIGNAL_MS) process.exit(1);
-      return;
-    }
-    signalledAt = now;
-    log.info({ signal, delayMs: config.SHUTDOWN_DELAY_MS }, 'stopping');
-    server.leave();
-    await delay(config.SHUTDOWN_DELAY_MS);
-    const isAnswered = await server.close();
-    if (isAnswered) log.info('stopped; everything that came in is answered');
-    else log.error('stopped; some requests are not answered');
-    process.exit(isAnswered ? 0 : 1);
-  };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal));
 }
-
-function configOrExit(): QueryConfig {
-  try {
-    return readQueryConfig(process.env);
-  } catch (error) {
-    if (error instanceof ConfigError) exitWith(...error.problems);
-    throw error;
-  }
-}
-
-/** Says why, a line each, where a person looks, and ends. */
-function exitWith(...reasons: readonly string[]): never {
-  for (const reason of reasons) process.stderr.write(`dual-stream query: ${reason}\n`);
-  process.exit(1);
-}
-
-if (import.meta.main) await main();

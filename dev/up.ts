@@ -173,10 +173,8 @@ function printAddresses(at: {
     '',
     `  Service   ${url}`,
     `  API       ${url}/docs`,
+    ...(query === undefined ? [] : [`  Reading   ${query}, ${query}/docs`]),
     `  Kafka     ${kafka}, topic ${topic}`,
-    ...(query === undefined
-      ? []
-      : [`  Reading   ${query}/v1/sources/{source_type}/{source_id}/events, ${query}/docs`]),
     `  Redis     ${redis ? `${redis}, channels events:{source_type}:{source_id}` : 'off: nobody is notified'}`,
     '',
     'Send an event:',

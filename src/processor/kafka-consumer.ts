@@ -103,8 +103,10 @@ export class GroupConsumer {
       onState(false);
       if (this.#isClosed) return;
       if (this.#hasJoined) failures = 0;
-      // Once for each reason: a topic that is not there yet would fill the log.
-      if (reason !== lastReason) log.warn({ reason }, 'the consumer has ended; another one takes its place');
+      // Once for each reason: a topic that is not there yet would fill the log. A group that is new has no coordinator at first.
+      const level = this.#hasJoined || failures > 0 ? 'warn' : 'info';
+      if (reason !== lastReason || failures === 1)
+        log[level]({ reason }, 'the consumer has ended; another one takes its place');
       lastReason = this.#hasJoined ? '' : reason;
       await this.#pause(Math.min(RESTART_AFTER_MS * 2 ** failures, RESTART_AFTER_MS_MAX));
     }

@@ -61,7 +61,7 @@ export class ProcessorMetrics extends Metrics {
     for (const result of ['stored', 'copy', 'conflict', 'expired'] as const) this.#events.inc({ result }, 0);
     this.expose({
       name: 'dual_stream_processor_event_age_seconds',
-      help: 'Time from the acknowledgement of Kafka until an event is in the store.',
+      help: 'Time from the acknowledgement of Kafka until an event was read into the store; of one that is read again, until then.',
       counts: () => [{ labels: {}, counts: this.#ages }],
     });
   }

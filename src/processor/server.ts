@@ -106,7 +106,8 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
       expiredBeforeMs: () => (retentionMs === 0 ? 0 : Date.now() - retentionMs),
       report,
     });
-    const unlessDown = (error: Error) => log.debug({ err: error }, 'the positions cannot be looked at now');
+    const unlessDown = ({ message }: Error) =>
+      log.debug({ reason: message }, 'the positions cannot be looked at now');
     const aligned = new Repeated(ALIGN_EVERY_MS, async () => {
       await processor.align().catch(unlessDown);
       const ranges = await topicLog.ranges().catch(unlessDown);

@@ -338,6 +338,39 @@ describe('the event processor on a real Kafka and PostgreSQL', () => {
     });
   }
 
+  it('writes nothing of what it reads to its log and its metrics, whatever fails', async () => {
+    await newTopic();
+    const canary = 'canary-5c0ffee';
+    const lines: string[] = [];
+    const log = pino({ level: 'trace' }, { write: (line) => void lines.push(line) });
+    const processor = await start({}, log);
+    const sendOnce = (id: string) =>
+      send(
+        event(`${canary}-${id}`, { source: canary, data: `"${canary}"` }),
+        event(`${canary}-same`, { source: canary, data: `"${canary}-${id}"` }),
+        { partition: 0, key: canary, value: canary, headers: { [canary]: canary } },
+      );
+    await sendOnce('a');
+    await untilStored(2);
+    await postgres.kill();
+    await sendOnce('b');
+    await until(() => lines.some((line) => line.includes('events cannot be stored')));
+    await postgres.start();
+    await untilStored(3);
+    await store.query('alter table dual_stream.events add constraint refused check (id !~ $$-c$$) not valid');
+    await sendOnce('c');
+    await until(async () => Number(await metric(processor, 'dual_stream_processor_failures_total')) > 3);
+    await store.query('alter table dual_stream.events drop constraint refused');
+    await untilStored(4);
+    const metrics = await (await fetch(`${processor.address}/metrics`)).text();
+    assert.ok(lines.length > 5, lines.join(''));
+    assert.deepEqual(
+      lines.filter((line) => line.includes(canary)),
+      [],
+    );
+    assert.ok(!metrics.includes(canary));
+  });
+
   it('refuses a store that a later version made', async () => {
     await newTopic();
     await (await start()).close();

@@ -23,7 +23,12 @@ const quantiles = (metric: string, selector = ALL) => ({
   p99: quantile(0.99, metric, selector),
 });
 
-const EVENTS = only('http_route=~"/v1/.*"');
+const EVENTS = only('http_route=~"/v1/events.*"');
+const READING = only('http_route=~"/v1/sources/.*"');
+/** Of the series of several programs, those of one: of what only it has. */
+const ofService = (series: string) => `${series} and on (job, instance) dual_stream_buffer_bytes_limit`;
+const ofProcessor = (series: string) => `${series} and on (job, instance) dual_stream_processor_partitions`;
+const ofQuery = (series: string) => `${series} and on (job, instance) dual_stream_query_waiting`;
 
 const rows: Readonly<Record<string, readonly Panel[]>> = {
   'Is it us, Kafka or Redis?': [
@@ -33,7 +38,7 @@ const rows: Readonly<Record<string, readonly Panel[]>> = {
       kind: 'state',
       unit: 'short',
       width: 4,
-      queries: { ready: `min(dual_stream_ready${only('dependency="kafka"')})` },
+      queries: { ready: `min(${ofService(`dual_stream_ready${only('dependency="kafka"')}`)})` },
     },
     {
       title: 'Redis',
@@ -80,7 +85,9 @@ const rows: Readonly<Record<string, readonly Panel[]>> = {
       description: 'What senders are answered instead of success; /problems/<code> explains each.',
       unit: 'reqps',
       width: 12,
-      queries: { '{{reason}}': rate('dual_stream_refused_total', 'reason') },
+      queries: {
+        '{{reason}}': `sum by (reason) (${ofService(`rate(dual_stream_refused_total${ALL}[$__rate_interval])`)})`,
+      },
     },
     {
       title: 'Requests a second, by status',
@@ -167,6 +174,140 @@ const rows: Readonly<Record<string, readonly Panel[]>> = {
       unit: 's',
       width: 12,
       queries: quantiles('dual_stream_redis_publish_duration_seconds'),
+    },
+  ],
+  'Event processor': [
+    {
+      title: 'Stores events',
+      description:
+        'Kafka and PostgreSQL can both be used by every processor. Where they cannot, events wait in Kafka.',
+      kind: 'state',
+      unit: 'short',
+      width: 4,
+      queries: { ready: `min(${ofProcessor(`dual_stream_ready${only('dependency=~"kafka|postgres"')}`)})` },
+    },
+    {
+      title: 'Behind Kafka',
+      description:
+        'Of the partition that is furthest behind, how old the last record is that is stored. It stands still while PostgreSQL cannot be asked.',
+      kind: 'stat',
+      unit: 's',
+      width: 4,
+      queries: { behind: `max(dual_stream_processor_lag_seconds${ALL})` },
+    },
+    {
+      title: 'Records behind Kafka',
+      description: 'Falls at the rate at which more is stored than comes in. It is what autoscaling goes by.',
+      unit: 'short',
+      width: 8,
+      queries: { '{{instance}}': `dual_stream_processor_lag_records${ALL}` },
+    },
+    {
+      title: 'Partitions',
+      description: 'Shared by the instances. One that has none stands by; the sum is that of the topic.',
+      unit: 'short',
+      width: 8,
+      queries: { '{{instance}}': `dual_stream_processor_partitions${ALL}` },
+    },
+    {
+      title: 'Events read a second, by result',
+      description:
+        'copy: sent twice, kept once. conflict: a copy that says something else, counted as copy too. expired: older than the store keeps them.',
+      unit: 'eps',
+      width: 8,
+      queries: { '{{result}}': rate('dual_stream_processor_events_total', 'result') },
+    },
+    {
+      title: 'From Kafka into the store',
+      description: 'From the acknowledgement of Kafka until an event can be read.',
+      unit: 's',
+      width: 8,
+      queries: quantiles('dual_stream_processor_event_age_seconds'),
+    },
+    {
+      title: 'Transaction duration',
+      description: 'With the wait for those of other processors. If it rises, it is PostgreSQL.',
+      unit: 's',
+      width: 8,
+      queries: quantiles('dual_stream_processor_transaction_duration_seconds'),
+    },
+    {
+      title: 'Attempts that failed',
+      description: 'They are repeated until they succeed: nothing is left out.',
+      unit: 'ops',
+      width: 8,
+      queries: { '{{instance}}': rate('dual_stream_processor_failures_total', 'instance') },
+    },
+    {
+      title: 'Records that are not stored',
+      description:
+        'Dead letters by what is wrong with them, and records that Kafka removed too early, which are lost.',
+      unit: 'ops',
+      width: 8,
+      queries: {
+        '{{reason}}': rate('dual_stream_processor_dead_letters_total', 'reason'),
+        lost: `sum(rate(dual_stream_processor_lost_records_total${ALL}[$__rate_interval]))`,
+      },
+    },
+    {
+      title: 'Events removed for their age',
+      description: 'As STORE_RETENTION_HOURS says.',
+      unit: 'eps',
+      width: 8,
+      queries: { removed: `sum(rate(dual_stream_processor_removed_events_total${ALL}[$__rate_interval]))` },
+    },
+  ],
+  'Query API': [
+    {
+      title: 'Events can be read',
+      description: 'PostgreSQL answers every instance.',
+      kind: 'state',
+      unit: 'short',
+      width: 4,
+      queries: { ready: `min(${ofQuery(`dual_stream_ready${only('dependency="postgres"')}`)})` },
+    },
+    {
+      title: 'Reads a second, by status',
+      description:
+        '404: not there, or not yet. 503: PostgreSQL does not answer, or too much is asked at once.',
+      unit: 'reqps',
+      width: 10,
+      queries: {
+        '{{http_response_status_code}}': rate(
+          'http_server_request_duration_seconds_count',
+          'http_response_status_code',
+          READING,
+        ),
+      },
+    },
+    {
+      title: 'Duration of reads',
+      description: 'Those that wait for an event take as long as they wait.',
+      unit: 's',
+      width: 10,
+      queries: quantiles('http_server_request_duration_seconds', READING),
+    },
+    {
+      title: 'Questions to PostgreSQL',
+      description: 'With the wait for a connection: if it rises alone, there are too few of them.',
+      unit: 's',
+      width: 8,
+      queries: quantiles('dual_stream_store_query_duration_seconds'),
+    },
+    {
+      title: 'Requests that wait for an event',
+      description: 'They take a connection of a client each, and none of PostgreSQL.',
+      unit: 'short',
+      width: 8,
+      queries: { '{{instance}}': `dual_stream_query_waiting${ALL}` },
+    },
+    {
+      title: 'Ends of waiting a second',
+      description:
+        'found, or absent when the time was up; left: the client went away, or the program stopped.',
+      unit: 'ops',
+      width: 8,
+      queries: { '{{result}}': rate('dual_stream_query_waits_total', 'result') },
     },
   ],
   'The process': [

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { IngestMetrics } from '../src/ingest/metrics.ts';
+import { ProcessorMetrics } from '../src/processor/metrics.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
@@ -28,16 +29,36 @@ const alerts = rules.filter(({ alert }) => alert !== undefined);
 const { panels } = JSON.parse(read('observability/dashboard.json')) as { panels: Panel[] };
 const shown = panels.filter(({ type }) => type !== 'row');
 
-/** The service's metrics, and what it says of their labels' values. */
+/** The programs' metrics, and what they say of their labels' values. */
 const metrics = new IngestMetrics();
 metrics.observeBuffer({ bytesMax: 1, eventsMax: 1 }, () => ({ events: 0, bytes: 0, oldestAgeSeconds: 0 }));
-const exposed = await metrics.text();
-const names = new Set([...exposed.matchAll(/^# HELP (\S+)/gm)].map(([, name]) => name as string));
+const namesIn = (exposed: string) =>
+  [...exposed.matchAll(/^# HELP (\S+)/gm)].map(([, name]) => name as string);
+const byProgram = {
+  service: namesIn(await metrics.text()),
+  processor: namesIn(await new ProcessorMetrics().text()),
+  query: [
+    'dual_stream_connections',
+    'dual_stream_store_query_duration_seconds',
+    'dual_stream_query_waits_total',
+    'dual_stream_query_waiting',
+    'http_server_request_duration_seconds',
+    'dual_stream_ready',
+    'dual_stream_refused_total',
+  ],
+};
+const names = new Set(Object.values(byProgram).flat());
+/** By which alerts and panels find out of which program a series is. */
+const MARKS = {
+  service: 'dual_stream_buffer_bytes_limit',
+  processor: 'dual_stream_processor_partitions',
+  query: 'dual_stream_query_waiting',
+};
 const NAME = /(?<![\w:])(?:dual_stream|http_server|process|nodejs)_[a-z0-9_]+/g;
 const LABELS: Readonly<Record<string, readonly string[]>> = {
   outcome: ['stored', 'stored_late', 'refused', 'not_stored', 'unknown'],
-  dependency: ['kafka', 'redis', 'authentication'],
-  result: ['sent', 'failed', 'dropped'],
+  dependency: ['kafka', 'redis', 'postgres', 'authentication'],
+  result: ['sent', 'failed', 'dropped', 'stored', 'copy', 'conflict', 'expired', 'found', 'absent', 'left'],
 };
 
 describe('alerts and dashboard', () => {
@@ -56,6 +77,38 @@ describe('alerts and dashboard', () => {
       }
     }
     assert.ok(count > 50, `${count}`);
+  });
+
+  it('know each program by a metric that it has alone, and which is always there', () => {
+    for (const [program, mark] of Object.entries(MARKS)) {
+      for (const [other, known] of Object.entries(byProgram))
+        assert.equal(known.includes(mark), other === program, `${mark} of ${other}`);
+    }
+  });
+
+  it('say of which program they are where several have a metric', () => {
+    const mayBeAny = new Set([
+      'dual_stream_connections',
+      'dual_stream_connections_limit',
+      'dual_stream_credentials_current',
+      'dual_stream_certificate_expiry_timestamp_seconds',
+    ]);
+    const ofSeveral = [...names].filter(
+      (name) =>
+        /^(dual_stream|http_server)_/.test(name) &&
+        !mayBeAny.has(name) &&
+        Object.values(byProgram).filter((known) => known.includes(name)).length > 1,
+    );
+    let count = 0;
+    for (const expression of expressions.filter((each) => ofSeveral.some((name) => each.includes(name)))) {
+      count += 1;
+      // Only the service has this one, and routes are of one program.
+      const isTold =
+        /(and|unless) on \(job, instance\)|dependency="redis"/.test(expression) ||
+        /http_route=~"\/v1\/(events|sources)/.test(expression);
+      assert.ok(isTold, expression);
+    }
+    assert.ok(count > 10, `${count}`);
   });
 
   it('ask for values that their labels have', () => {
@@ -109,7 +162,7 @@ describe('alerts and dashboard', () => {
     for (const { title, description } of shown) assert.ok(description, title);
   });
 
-  it('show every metric of the service itself', () => {
+  it('show every metric of the programs themselves', () => {
     const asked = expressions.join(' ');
     const unseen = [...names].filter((name) => name.startsWith('dual_stream_') && !asked.includes(name));
     assert.deepEqual(unseen, []);

@@ -2,20 +2,28 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { pino } from 'pino';
 import { startChild } from '../../dev/child.ts';
 import { temporaryFolder } from '../../dev/folders.ts';
 import { freePort } from '../../dev/free-port.ts';
+import { startPostgres } from '../../dev/local-postgres.ts';
 import { findOnPath } from '../../dev/on-path.ts';
-import { startLocalService } from '../integration/local-service.ts';
+import { startProcessor } from '../../src/processor/server.ts';
+import { readProcessorConfig } from '../../src/store-config.ts';
+import { startLocalService, until } from '../integration/local-service.ts';
 
 /**
  * `npm run test:observability`: the alerts by promtool, with their cases, and each query of the dashboard on a real
- * Prometheus that scrapes the real service. Needs promtool and prometheus (on Debian: apt-get install prometheus).
+ * Prometheus that scrapes the real service and the real event processor. Needs promtool and prometheus (on Debian: apt-get install prometheus).
  */
 
 const OBSERVABILITY = join(import.meta.dirname, '..', '..', 'observability');
-/** What shows something only where something is wrong, or where there are certificates and files of keys. */
-const MAY_BE_EMPTY = /kafka_errors_total|credentials_current|certificate_expiry/;
+/**
+ * What shows something only where something is wrong, where there are certificates and files of keys, or where there is a
+ * query API, which does not run here.
+ */
+const MAY_BE_EMPTY =
+  /kafka_errors_total|credentials_current|certificate_expiry|dead_letters_total|_query_|\/v1\/sources/;
 const READY_TIMEOUT_MS = 30_000;
 
 let passed = 0;
@@ -48,6 +56,17 @@ for (const args of [
 }
 
 const service = await startLocalService();
+const postgres = await startPostgres();
+const processor = await startProcessor(
+  readProcessorConfig({
+    KAFKA_BROKERS: service.brokers,
+    KAFKA_TOPIC_CREATE: 'true',
+    POSTGRES_URL: postgres.url,
+    MANAGEMENT_PORT: String(await freePort()),
+  }),
+  pino({ level: 'silent' }),
+);
+await until(async () => (await fetch(`${processor.address}/readyz`)).ok, READY_TIMEOUT_MS);
 const folder = temporaryFolder('prometheus');
 const port = await freePort();
 mkdirSync(folder, { recursive: true });
@@ -58,6 +77,8 @@ rule_files: [${join(OBSERVABILITY, 'alerts.yaml')}]
 scrape_configs:
   - job_name: dual-stream
     static_configs: [{ targets: ["${new URL(service.url).host}"] }]
+  - job_name: dual-stream-processor
+    static_configs: [{ targets: ["${new URL(processor.address).host}"] }]
 `,
 );
 const server = startChild({
@@ -72,8 +93,8 @@ const server = startChild({
 
 try {
   const bodies = ['{"type":"t","source_type":"user","source_id":"s"}', '{}'];
-  const until = performance.now() + 8_000;
-  while (performance.now() < until) {
+  const endAt = performance.now() + 8_000;
+  while (performance.now() < endAt) {
     for (const body of bodies) {
       // oxlint-disable-next-line no-await-in-loop -- a little at a time, so that there are rates
       await fetch(`${service.url}/v1/events`, {
@@ -91,7 +112,7 @@ try {
   for (const { title, targets = [] } of panels) {
     for (const { expr } of targets) {
       const query = expr
-        .replaceAll('$job', 'dual-stream')
+        .replaceAll('$job', 'dual-stream.*')
         .replaceAll('$instance', '.*')
         .replaceAll('$__rate_interval', '6s');
       // oxlint-disable-next-line no-await-in-loop -- it is one Prometheus
@@ -102,9 +123,11 @@ try {
     }
   }
   const alerts = (await ask('ALERTS{alertstate="firing"}')).data?.result ?? [];
-  check('no alert fires about a service that is well', alerts.length === 0, JSON.stringify(alerts));
+  check('no alert fires about programs that are well', alerts.length === 0, JSON.stringify(alerts));
 } finally {
   await server.stop(10_000);
+  await processor.close();
+  await postgres.stop();
   await service.close();
 }
 process.stdout.write(`${passed} passed, ${failed} failed\n`);

@@ -26,7 +26,7 @@ const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel
 const OPERATIONS = [
   ...readFileSync(new URL('../../docs/least-privilege.md', import.meta.url), 'utf8')
     .split('\n')
-    .filter((line) => line.startsWith('    --add '))
+    .filter((line) => line.startsWith('    --add --allow-principal User:dual-stream '))
     .join()
     .matchAll(/--operation (\w+)/g),
 ].map(

@@ -29,9 +29,12 @@ ENV NODE_ENV=production \
     PORT=8080 \
     MANAGEMENT_PORT=9090
 USER 65534:65534
+# Of the service. The other programs are told their ports: MANAGEMENT_PORT is where each is asked whether it lives.
 EXPOSE 8080 9090
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:'+(process.env.MANAGEMENT_PORT||process.env.PORT)+'/livez').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"]
+# Three programs: what is not started by these words is dist/processor/server.js or dist/query/server.js, with the first flag alone,
+# because the other two are for many events a second that live as long as Kafka takes.
 # No shell in between: the service is process 1, hears SIGTERM itself, and starts no process that could be left to it.
 ENTRYPOINT []
 CMD ["node", "--disable-warning=TimeoutNegativeWarning", "--max-semi-space-size=16", "--no-allocation-site-pretenuring", "dist/ingest/server.js"]

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { TObject } from 'typebox';
 import { fetchFolder } from '../../dev/fetched-folder.ts';
 import { LOCAL_FOLDER } from '../../dev/folders.ts';
 import { KAFKA_VERSION } from '../../dev/kafka-jars.ts';
@@ -9,6 +10,12 @@ import { findOnPath } from '../../dev/on-path.ts';
 import { MissingProgramError, StartError } from '../../dev/start-error.ts';
 import { ConfigSchema, readConfig } from '../../src/config.ts';
 import { ConfigError } from '../../src/settings.ts';
+import {
+  ProcessorConfigSchema,
+  QueryConfigSchema,
+  readProcessorConfig,
+  readQueryConfig,
+} from '../../src/store-config.ts';
 import { Claims } from '../image/claims.ts';
 
 /**
@@ -18,14 +25,27 @@ import { Claims } from '../image/claims.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const FILE = join(ROOT, 'docker-compose.yml');
-const OURS = 'dual-stream';
+/** What is built here, by its name in the file. */
+const OURS: Readonly<
+  Record<string, { schema: TObject; read: (env: NodeJS.ProcessEnv) => unknown; entry?: string }>
+> = {
+  'dual-stream': { schema: ConfigSchema, read: readConfig },
+  processor: { schema: ProcessorConfigSchema, read: readProcessorConfig, entry: 'dist/processor/server.js' },
+  query: { schema: QueryConfigSchema, read: readQueryConfig, entry: 'dist/query/server.js' },
+};
+/** As the Dockerfile sets it. */
+const IMAGE_PORT = '8080';
 
 /** What is read of a service. */
 interface Service {
   readonly image?: string;
   readonly build?: unknown;
   readonly environment?: Readonly<Record<string, string>>;
-  readonly ports?: readonly { readonly host_ip?: string; readonly published: string }[];
+  readonly ports?: readonly {
+    readonly host_ip?: string;
+    readonly target: number;
+    readonly published: string;
+  }[];
   readonly volumes?: readonly { readonly type: string; readonly source: string }[];
   readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
   readonly healthcheck?: { readonly test: readonly string[] };
@@ -33,6 +53,8 @@ interface Service {
   readonly security_opt?: readonly string[];
   readonly read_only?: boolean;
   readonly mem_limit?: string;
+  readonly command?: readonly string[];
+  readonly stop_grace_period?: string;
 }
 
 const print = (line: string) => process.stdout.write(`${line}\n`);
@@ -54,7 +76,7 @@ function servicesIn(program: string): ReadonlyMap<string, Service> {
 }
 
 function claimAll(services: ReadonlyMap<string, Service>): void {
-  claims.add(`it has services: ${[...services.keys()].join(', ')}`, services.has(OURS) && services.size > 5);
+  claims.add(`it has services: ${[...services.keys()].join(', ')}`, services.size > 8);
   const all = [...services];
   const claimEach = (text: string, holds: (service: Service, name: string) => boolean) => {
     const others = all.filter(([name, service]) => !holds(service, name)).map(([name]) => name);
@@ -67,7 +89,7 @@ function claimAll(services: ReadonlyMap<string, Service>): void {
   claims.add('no port is given twice', new Set(published).size === published.length);
   claimEach(
     'images are pinned',
-    ({ image, build }) => build !== undefined || /:v?\d+\.\d+\.\d+/.test(image ?? ''),
+    ({ image, build }) => build !== undefined || /:v?\d+\.\d+/.test(image ?? ''),
   );
   // Ours has the one of its Dockerfile.
   const isChecked = ({ healthcheck, build }: Service) => healthcheck !== undefined || build !== undefined;
@@ -85,23 +107,66 @@ function claimAll(services: ReadonlyMap<string, Service>): void {
     `Kafka is the one of the tests: ${KAFKA_VERSION}`,
     services.get('kafka')?.image === `apache/kafka:${KAFKA_VERSION}`,
   );
-  const ours = services.get(OURS) ?? {};
+  const built = all.filter(([, { build }]) => build !== undefined).map(([name]) => name);
   claims.add(
-    'ours has a read-only root and a memory limit',
-    ours.read_only === true && ours.mem_limit !== undefined,
+    `the image is that of: ${built.join(', ')}`,
+    built.toSorted().join() === Object.keys(OURS).toSorted().join(),
   );
-  const problems = problemsOf(ours.environment ?? {});
-  claims.add(`the service takes its settings${problems}`, problems === '');
+  for (const [name, program] of Object.entries(OURS)) claimProgram(name, program, services);
 }
 
-function problemsOf(environment: NodeJS.ProcessEnv): string {
+function claimProgram(
+  name: string,
+  { schema, read, entry }: (typeof OURS)[string],
+  services: ReadonlyMap<string, Service>,
+): void {
+  const { environment = {}, ...service } = services.get(name) ?? {};
+  claims.add(
+    `${name} has a read-only root and a memory limit`,
+    service.read_only === true && service.mem_limit !== undefined,
+  );
+  const problems = problemsOf(environment, schema, read);
+  claims.add(`${name} takes its settings${problems}`, problems === '');
+  claims.add(
+    `${name} starts ${entry ?? 'what the image starts'}, with the health check of the image`,
+    service.command?.at(-1) === entry &&
+      service.healthcheck === undefined &&
+      environment.MANAGEMENT_PORT !== undefined,
+  );
+  claims.add(
+    `${name} is given the time that it takes to stop`,
+    secondsOf(service.stop_grace_period) * 1_000 > Number(defaultOf(schema, 'SHUTDOWN_TIMEOUT_MS')),
+  );
+  const ports = [defaultOf(schema, 'PORT') === undefined ? [] : [environment.PORT ?? IMAGE_PORT]].flat();
+  const led = (service.ports ?? []).map(({ target }) => String(target));
+  claims.add(
+    `${name} is reached where it listens: ${led.join(', ') || 'nowhere'}`,
+    led.every((port) => [...ports, environment.MANAGEMENT_PORT].includes(port)) &&
+      ports.every((port) => led.includes(port)),
+  );
+}
+
+function defaultOf({ properties }: TObject, name: string): unknown {
+  return (properties[name] as { default?: unknown } | undefined)?.default;
+}
+
+/** `30s`, as the reader writes it. */
+function secondsOf(duration = ''): number {
+  return Number(/^(\d+)s$/.exec(duration)?.[1] ?? 0);
+}
+
+function problemsOf(
+  environment: NodeJS.ProcessEnv,
+  schema: TObject,
+  read: (env: NodeJS.ProcessEnv) => unknown,
+): string {
   try {
-    readConfig(environment);
+    read(environment);
   } catch (error) {
     if (error instanceof ConfigError) return `: ${error.message}`;
     throw error;
   }
-  const unknown = Object.keys(environment).filter((name) => !(name in ConfigSchema.properties));
+  const unknown = Object.keys(environment).filter((name) => !(name in schema.properties));
   return unknown.map((name) => `: ${name} is none`).join('');
 }
 

@@ -47,6 +47,20 @@ const OPEN = [
   'monitoring.prometheusRule.labels',
   'monitoring.dashboard.labels',
   'monitoring.dashboard.annotations',
+  ...['processor', 'query'].flatMap((program) =>
+    [
+      'deploymentAnnotations',
+      'podAnnotations',
+      'podLabels',
+      'resources',
+      'resources.requests',
+      'resources.limits',
+      'affinity',
+      'autoscaling.behavior',
+      'autoscaling.behavior.scaleDown',
+      program === 'processor' ? 'keda.authenticationRef' : 'service.annotations',
+    ].map((name) => `${program}.${name}`),
+  ),
 ];
 
 describe('chart', () => {

@@ -1,9 +1,10 @@
-import Type, { type TProperties, type TSchema } from 'typebox';
+import Type, { type TObject, type TProperties, type TSchema } from 'typebox';
 import { ConfigSchema } from '../../src/config.ts';
+import { ProcessorConfigSchema, QueryConfigSchema } from '../../src/store-config.ts';
 
 /**
  * The schema of the chart's values. A name that is not here is refused, so a typing error does not go unnoticed; what
- * goes to Kubernetes as it is, is left to Kubernetes. `config` is made of the schema that the service itself checks.
+ * goes to Kubernetes as it is, is left to Kubernetes. `config` of each program is made of the schema that it checks itself.
  */
 
 const DECISIVE = new Set(['type', 'enum', 'minimum', 'maximum', 'minLength', 'maxLength', 'pattern']);
@@ -46,20 +47,61 @@ const monitor = closed({
 const peers = closed({ peers: anyObjects, ports: Type.Array(port) });
 
 /** Every setting that is no secret, and where a file has the secret its path, for who mounts that file otherwise. */
-function settings(): TSchema {
-  const entries = Object.entries(ConfigSchema.properties).map(([name, schema]): [string, TSchema] =>
+function settings({ properties }: TObject, ports: readonly string[]): TSchema {
+  const entries = Object.entries(properties).map(([name, schema]): [string, TSchema] =>
     'secret' in schema
       ? [`${name}_FILE`, Type.String({ minLength: 1 })]
       : [name, orNull(validationOf(schema))],
   );
   const schema = closed(Object.fromEntries(entries));
-  return { ...schema, required: ['PORT', 'MANAGEMENT_PORT'] };
+  return { ...schema, required: ports };
 }
 
 /** Only what decides whether a value is good: the rest would be told twice. */
 function validationOf(schema: TSchema): TSchema {
   return Object.fromEntries(Object.entries(schema).filter(([name]) => DECISIVE.has(name)));
 }
+
+const disruptionBudget = closed({
+  enabled: flag,
+  maxUnavailable: orNull(countOrPercentage),
+  minAvailable: orNull(countOrPercentage),
+});
+/** For a HorizontalPodAutoscaler and for KEDA. */
+const scale = { enabled: flag, minReplicas: count, maxReplicas: count };
+const scaledByCpu = { ...scale, targetCPUUtilizationPercentage: orNull(count), behavior: anyObject };
+const scaledByKeda = { ...scale, pollingInterval: count, cooldownPeriod: count, extraTriggers: anyObjects };
+const service = closed({
+  type: choice('ClusterIP', 'NodePort', 'LoadBalancer'),
+  port,
+  nodePort: orNull(port),
+  loadBalancerSourceRanges: Type.Array(text),
+  externalTrafficPolicy: choice('', 'Cluster', 'Local'),
+  annotations: texts,
+});
+const kafkaSecrets = closed({
+  password: keyOfSecret,
+  oauthClientSecret: keyOfSecret,
+  ca: keyOfSecret,
+  clientCertificate: closed(certificateOfSecret),
+});
+/** What each program has of its own, the service included. */
+const ofProgram = {
+  replicaCount: count,
+  terminationGracePeriodSeconds: orNull(count),
+  deploymentAnnotations: texts,
+  podAnnotations: texts,
+  podLabels: texts,
+  resources: anyObject,
+  podDisruptionBudget: disruptionBudget,
+  affinity: anyObject,
+  extraEnv: anyObjects,
+  extraVolumes: anyObjects,
+  extraVolumeMounts: anyObjects,
+  extraContainers: anyObjects,
+  initContainers: anyObjects,
+};
+const postgresOfProgram = closed({ urlFrom: keyOfSecret, clientCertificate: closed(certificateOfSecret) });
 
 const Values = closed({
   nameOverride: text,
@@ -72,15 +114,10 @@ const Values = closed({
     pullPolicy: choice('Always', 'IfNotPresent', 'Never'),
   }),
   imagePullSecrets: Type.Array(closed({ name: text })),
-  config: settings(),
+  config: settings(ConfigSchema, ['PORT', 'MANAGEMENT_PORT']),
   auth: closed({ apiKeys: keyOfSecret }),
   tls: closed({ ...certificateOfSecret, clientCa: keyOfSecret }),
-  kafka: closed({
-    password: keyOfSecret,
-    oauthClientSecret: keyOfSecret,
-    ca: keyOfSecret,
-    clientCertificate: closed(certificateOfSecret),
-  }),
+  kafka: kafkaSecrets,
   redis: closed({
     // Whoever writes a password here would have it in a ConfigMap.
     url: Type.String({ pattern: '^(rediss?://[^\\s,@]+(,rediss?://[^\\s,@]+)*)?$' }),
@@ -89,56 +126,49 @@ const Values = closed({
     ca: keyOfSecret,
     clientCertificate: closed(certificateOfSecret),
   }),
+  postgres: closed({ ssl: flag, ca: keyOfSecret }),
   tracing: closed({ headers: keyOfSecret }),
-  replicaCount: count,
+  ...ofProgram,
   revisionHistoryLimit: count,
   minReadySeconds: count,
   updateStrategy: anyObject,
-  terminationGracePeriodSeconds: orNull(count),
-  deploymentAnnotations: texts,
-  podAnnotations: texts,
-  podLabels: texts,
   serviceAccount: closed({ create: flag, name: text, annotations: texts }),
-  resources: anyObject,
   podSecurityContext: anyObject,
   securityContext: anyObject,
   probes: closed({ startup: orNull(probe), liveness: orNull(probe), readiness: orNull(probe) }),
-  podDisruptionBudget: closed({
-    enabled: flag,
-    maxUnavailable: orNull(countOrPercentage),
-    minAvailable: orNull(countOrPercentage),
-  }),
   topologySpreadConstraints: anyObjects,
-  affinity: anyObject,
   tolerations: anyObjects,
   nodeSelector: texts,
   priorityClassName: text,
-  autoscaling: closed({
-    enabled: flag,
-    minReplicas: count,
-    maxReplicas: count,
-    targetCPUUtilizationPercentage: orNull(count),
-    targetBufferBytes: orNull(count),
-    behavior: anyObject,
-  }),
+  autoscaling: closed({ ...scaledByCpu, targetBufferBytes: orNull(count) }),
   keda: closed({
-    enabled: flag,
-    minReplicas: count,
-    maxReplicas: count,
-    pollingInterval: count,
-    cooldownPeriod: count,
+    ...scaledByKeda,
     targetCPUUtilizationPercentage: orNull(count),
     prometheus: closed({ serverAddress: text, query: text, threshold: text, authenticationRef: anyObject }),
-    extraTriggers: anyObjects,
   }),
-  service: closed({
-    type: choice('ClusterIP', 'NodePort', 'LoadBalancer'),
-    port,
-    nodePort: orNull(port),
-    loadBalancerSourceRanges: Type.Array(text),
-    externalTrafficPolicy: choice('', 'Cluster', 'Local'),
-    annotations: texts,
+  processor: closed({
+    enabled: flag,
+    config: settings(ProcessorConfigSchema, ['MANAGEMENT_PORT']),
+    kafka: kafkaSecrets,
+    postgres: postgresOfProgram,
+    ...ofProgram,
+    autoscaling: closed({ ...scaledByCpu, targetLagRecords: orNull(count) }),
+    keda: closed({
+      ...scaledByKeda,
+      lagThreshold: Type.Integer({ minimum: 1 }),
+      authenticationRef: anyObject,
+    }),
   }),
+  query: closed({
+    enabled: flag,
+    config: settings(QueryConfigSchema, ['PORT', 'MANAGEMENT_PORT']),
+    postgres: postgresOfProgram,
+    ...ofProgram,
+    autoscaling: closed(scaledByCpu),
+    service,
+    route: closed({ enabled: flag, path: Type.String({ pattern: '^/' }) }),
+  }),
+  service,
   managementService: closed({ port, annotations: texts }),
   ingress: closed({
     enabled: flag,
@@ -170,6 +200,7 @@ const Values = closed({
       dns: peers,
       kafka: peers,
       redis: peers,
+      postgres: peers,
       issuer: peers,
       otlp: peers,
       extra: anyObjects,
@@ -181,11 +212,6 @@ const Values = closed({
     prometheusRule: closed({ enabled: flag, labels: texts, runbookUrl: text }),
     dashboard: closed({ enabled: flag, labels: texts, annotations: texts }),
   }),
-  extraEnv: anyObjects,
-  extraVolumes: anyObjects,
-  extraVolumeMounts: anyObjects,
-  extraContainers: anyObjects,
-  initContainers: anyObjects,
   extraObjects: anyObjects,
   // What a chart that this one is a part of says of it, and what Helm hands to all parts.
   enabled: flag,

@@ -165,6 +165,141 @@ export const REFUSALS: readonly Refusal[] = [
       ],
     ] as const
   ).map(([what, message, assignments]) => ({ what, message, values: minimalBut(...assignments) })),
+  ...(
+    [
+      [
+        'a processor without PostgreSQL',
+        /processor\.postgres\.urlFrom\.existingSecret is required/,
+        ['processor.postgres.urlFrom.existingSecret='],
+      ],
+      [
+        'a query API without PostgreSQL',
+        /query\.postgres\.urlFrom\.existingSecret is required/,
+        ['query.postgres.urlFrom.existingSecret='],
+      ],
+      [
+        'a password of PostgreSQL as a value',
+        /POSTGRES_URL.* not allowed/,
+        ['processor.config.POSTGRES_URL=postgres://a:b@c/d'],
+      ],
+      [
+        'a password of PostgreSQL as a value of the query API',
+        /POSTGRES_URL.* not allowed/,
+        ['query.config.POSTGRES_URL=postgres://a:b@c/d'],
+      ],
+      [
+        'PostgreSQL twice',
+        /processor\.POSTGRES_URL and POSTGRES_URL_FILE are both set/,
+        ['processor.extraEnv[0].name=POSTGRES_URL', 'processor.extraEnv[0].value=x'],
+      ],
+      [
+        'PostgreSQL by Secret and by path',
+        /query\.config\.POSTGRES_URL_FILE is set, and so is the Secret/,
+        ['query.config.POSTGRES_URL_FILE=/x'],
+      ],
+      [
+        'everybody reads, because everybody sends',
+        /query\.config\.AUTH_MODE is required where config\.AUTH_MODE is none/,
+        ['query.config.AUTH_MODE=null'],
+      ],
+      [
+        'readers with keys, without a file of them',
+        /query\.config\.AUTH_MODE is api-key: auth\.apiKeys/,
+        ['query.config.AUTH_MODE=api-key'],
+      ],
+      [
+        'readers with tokens, without an issuer',
+        /query\.config\.AUTH_JWT_ISSUER is required/,
+        ['query.config.AUTH_MODE=jwt'],
+      ],
+      [
+        'one port for both of the query API',
+        /query\.config\.MANAGEMENT_PORT must differ/,
+        ['query.config.PORT=9092'],
+      ],
+      ['no management port of the processor', /MANAGEMENT_PORT/, ['processor.config.MANAGEMENT_PORT=null']],
+      [
+        'a setting of the service for the processor',
+        /EVENT_MAX_BYTES.* not allowed/,
+        ['processor.config.EVENT_MAX_BYTES=1000'],
+      ],
+      [
+        'a setting of the processor for the query API',
+        /STORE_RETENTION_HOURS.* not allowed/,
+        ['query.config.STORE_RETENTION_HOURS=1'],
+      ],
+      [
+        'a setting of the processor for the service',
+        /STORE_RETENTION_HOURS.* not allowed/,
+        ['config.STORE_RETENTION_HOURS=1'],
+      ],
+      [
+        'dead letters among the events',
+        /KAFKA_DEAD_LETTER_TOPIC must differ/,
+        ['config.KAFKA_TOPIC=t', 'processor.config.KAFKA_DEAD_LETTER_TOPIC=t'],
+      ],
+      [
+        'a user of the processor without a password',
+        /processor\.config\.KAFKA_SASL_MECHANISM is PLAIN/,
+        ['processor.config.KAFKA_SASL_MECHANISM=PLAIN', 'processor.config.KAFKA_SASL_USERNAME=me'],
+      ],
+      [
+        'authorities of PostgreSQL without TLS',
+        /need postgres\.ssl: true/,
+        ['postgres.ca.existingSecret=ca'],
+      ],
+      [
+        'a certificate for PostgreSQL without TLS',
+        /query\.postgres\.ca and postgres\.clientCertificate need postgres\.ssl/,
+        ['query.postgres.clientCertificate.existingSecret=me'],
+      ],
+      [
+        'a certificate of the processor for Kafka without TLS',
+        /processor\.kafka\.ca and .* need processor\.config\.KAFKA_SSL/,
+        ['processor.kafka.clientCertificate.existingSecret=me'],
+      ],
+      [
+        'a grace period of the processor without time to close',
+        /processor\.terminationGracePeriodSeconds is 24, but .* at least 25/,
+        ['processor.terminationGracePeriodSeconds=24'],
+      ],
+      [
+        'a grace period of the query API without time to close',
+        /query\.terminationGracePeriodSeconds is 19, but .* at least 20/,
+        ['query.terminationGracePeriodSeconds=19'],
+      ],
+      [
+        'two that scale the processor',
+        /processor\.autoscaling\.enabled and keda\.enabled exclude/,
+        ['processor.autoscaling.enabled=true', 'processor.keda.enabled=true'],
+      ],
+      [
+        'nothing to scale the processor by',
+        /processor\.autoscaling\.targetCPUUtilizationPercentage or processor\.autoscaling\.targetLagRecords is required/,
+        ['processor.autoscaling.enabled=true', 'processor.autoscaling.targetLagRecords=null'],
+      ],
+      [
+        'nothing to scale the query API by',
+        /query\.autoscaling\.targetCPUUtilizationPercentage is required/,
+        ['query.autoscaling.enabled=true', 'query.autoscaling.targetCPUUtilizationPercentage=null'],
+      ],
+      [
+        'a budget of nothing of the query API',
+        /query\.podDisruptionBudget\.maxUnavailable or/,
+        ['query.podDisruptionBudget.maxUnavailable=null'],
+      ],
+      ['a path of no host', /query\.route\.enabled needs/, ['query.route.enabled=true']],
+    ] as const
+  ).map(([what, message, assignments]) => ({
+    what,
+    message,
+    values: [...valuesOf('store'), ...set(...assignments)],
+  })),
+  {
+    what: 'KEDA that cannot prove to Kafka who it is',
+    values: [...valuesOf('store-keda'), ...set('processor.keda.authenticationRef=null')],
+    message: /processor\.keda\.authenticationRef is required/,
+  },
   { what: 'no Redis', values: minimalBut('redis.url='), message: /redis\.url or redis\.urlFrom/ },
   {
     what: 'two addresses of Redis',

@@ -6,9 +6,15 @@ import { StartError } from '../../dev/start-error.ts';
 import { CASES } from './cases.ts';
 import { isOfOperator, kubernetesVerdicts, operatorProblems } from './kubernetes-schemas.ts';
 import { type PodSpec, podSecurityProblems } from './pod-security.ts';
+import {
+  environmentOf,
+  PROGRAM_NAMES,
+  programsIn,
+  settingProblems,
+  strangeNames,
+} from './program-settings.ts';
 import { REFUSALS } from './refusals.ts';
 import { Helm, type KubernetesObject, VALUES_FILES, valuesOf } from './rendering.ts';
-import { environmentOf, settingProblems, strangeNames } from './service-settings.ts';
 import { wiringProblems } from './wiring.ts';
 
 /**
@@ -19,7 +25,7 @@ import { wiringProblems } from './wiring.ts';
 const REQUIREMENTS = join(import.meta.dirname, '..', '..', 'dev', 'kubernetes-validate', 'requirements.txt');
 /** From the oldest that still gets fixes to the newest. */
 const KUBERNETES_VERSIONS = ['1.31', '1.34', '1.37'];
-const CI_FILES_MIN = 8;
+const CI_FILES_MIN = 11;
 
 const print = (line: string) => process.stdout.write(`${line}\n`);
 let passed = 0;
@@ -52,15 +58,18 @@ async function main(): Promise<void> {
 
   check('there are files of values', VALUES_FILES.size >= CI_FILES_MIN);
   const distinct = new Map<string, KubernetesObject>();
+  const rendered = new Set<string>();
   for (const name of VALUES_FILES.keys()) {
     const complaint = helm.lint(valuesOf(name));
     check(`${name}: helm lint`, complaint === '', complaint);
     await checkRun(`${name}: objects`, () => {
       const objects = helm.render(valuesOf(name));
       for (const object of objects) distinct.set(JSON.stringify(object), object);
+      for (const program of programsIn(objects)) rendered.add(program);
       checkObjects(name, objects, join(folder, name));
     });
   }
+  check('every program is rendered', rendered.size === PROGRAM_NAMES.length, [...rendered].join());
   checkSchemas([...distinct.values()], python, folder);
   for (const { what, values, message } of REFUSALS) {
     const refusal = helm.refusal(values);
@@ -78,8 +87,12 @@ function checkObjects(name: string, objects: readonly KubernetesObject[], folder
     if (podSpec !== undefined)
       checkNone(`${name}: security of ${kind}`, podSecurityProblems(podSpec, uidOf(name)));
   }
-  checkNone(`${name}: names of settings`, strangeNames(environmentOf(objects)));
-  checkNone(`${name}: the service starts with them`, settingProblems(objects, folder));
+  for (const program of programsIn(objects)) {
+    const names = strangeNames(environmentOf(objects, program), program);
+    checkNone(`${name}: names of settings of ${program}`, names);
+    const problems = settingProblems(objects, program, join(folder, program));
+    checkNone(`${name}: ${program} starts with them`, problems);
+  }
   checkNone(`${name}: objects fit together`, wiringProblems(objects));
 }
 

@@ -1,7 +1,8 @@
-{{/* Stops the rendering where the service would not start, or not do what was meant. The service checks the rest itself. */}}
+{{/* Stops the rendering where a program would not start, or not do what was meant. Each checks the rest itself. */}}
 {{- define "dual-stream.check" -}}
-{{- $settings := include "dual-stream.settings" . | fromYaml -}}
-{{- $known := include "dual-stream.known" . | fromYaml -}}
+{{- $service := include "dual-stream.program" (list . "ingest") | fromYaml -}}
+{{- $settings := $service.settings -}}
+{{- $known := $service.known -}}
 {{- if not $settings.AUTH_MODE -}}
 {{- fail "config.AUTH_MODE is required: none (everyone who reaches the port may send events), api-key or jwt. It has no default, so that open is a decision" -}}
 {{- end -}}
@@ -11,14 +12,20 @@
 {{- if and $settings.REDIS_URL $settings.REDIS_URL_FILE -}}
 {{- fail "redis.url and redis.urlFrom.existingSecret exclude each other" -}}
 {{- end -}}
-{{- include "dual-stream.checkRequired" $known -}}
-{{- include "dual-stream.checkCertificates" $known -}}
+{{- range include "dual-stream.programs" . | fromYamlArray -}}
+{{- include "dual-stream.checkRequired" . -}}
+{{- include "dual-stream.checkCertificates" . -}}
+{{- include "dual-stream.checkPods" . -}}
+{{- if eq .component "processor" -}}
+{{- include "dual-stream.checkProcessor" . -}}
+{{- else if eq .component "query" -}}
+{{- include "dual-stream.checkQuery" (list $ .) -}}
+{{- end -}}
+{{- end -}}
+{{- include "dual-stream.checkRedis" $known -}}
 {{- include "dual-stream.checkNumbers" $known -}}
 {{- if and (eq (default "" $known.REDIS_SHARDED_PUBSUB) "true") (not (has (default "standalone" $known.REDIS_MODE) (list "cluster" "(elsewhere)"))) -}}
 {{- fail "config.REDIS_SHARDED_PUBSUB needs config.REDIS_MODE: cluster" -}}
-{{- end -}}
-{{- if and .Values.autoscaling.enabled .Values.keda.enabled -}}
-{{- fail "autoscaling.enabled and keda.enabled exclude each other: two would set the number of pods" -}}
 {{- end -}}
 {{- if and .Values.keda.enabled (not .Values.keda.prometheus.serverAddress) -}}
 {{- fail "keda.prometheus.serverAddress is required" -}}
@@ -29,21 +36,12 @@
 {{- if and .Values.monitoring.serviceMonitor.enabled .Values.monitoring.podMonitor.enabled -}}
 {{- fail "monitoring.serviceMonitor.enabled and monitoring.podMonitor.enabled exclude each other: every sample would be counted twice" -}}
 {{- end -}}
-{{- with .Values.autoscaling -}}
-{{- if and .enabled (not .targetCPUUtilizationPercentage) (not .targetBufferBytes) -}}
-{{- fail "autoscaling.targetCPUUtilizationPercentage or autoscaling.targetBufferBytes is required: there is nothing to scale by" -}}
-{{- end -}}
-{{- end -}}
-{{- with .Values.podDisruptionBudget -}}
-{{- if and .enabled (kindIs "invalid" .minAvailable) (kindIs "invalid" .maxUnavailable) -}}
-{{- fail "podDisruptionBudget.maxUnavailable or podDisruptionBudget.minAvailable is required" -}}
-{{- end -}}
-{{- end -}}
 {{- end -}}
 
-{{/* What a choice makes necessary. A secret is given by its file, or by a variable of extraEnv. Call it with what is known. */}}
+{{/* What a choice makes necessary. A secret is given by its file, or by a variable of extraEnv. Call it with the program. */}}
 {{- define "dual-stream.checkRequired" -}}
-{{- $known := . -}}
+{{- $known := .known -}}
+{{- $prefix := .prefix -}}
 {{- $sasl := list "KAFKA_SASL_USERNAME" "KAFKA_SASL_PASSWORD" -}}
 {{- $needs := list
   (list "AUTH_MODE" "api-key" (list "AUTH_KEYS_FILE"))
@@ -65,37 +63,48 @@
 {{- if eq (get $known $name) $choice -}}
 {{- range index $need 2 -}}
 {{- if not (or (get $known .) (get $known (printf "%s_FILE" .))) -}}
-{{- fail (printf "config.%s is %s: %s is required" $name $choice (get $values . | default (printf "config.%s" .))) -}}
+{{- $wanted := get $values . | default (printf "%sconfig.%s" $prefix .) -}}
+{{- fail (printf "%sconfig.%s is %s: %s is required" $prefix $name $choice $wanted) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- if and (not (or .REDIS_URL .REDIS_URL_FILE)) (not (has (default "standalone" .REDIS_MODE) (list "off" "(elsewhere)"))) -}}
-{{- fail "redis.url or redis.urlFrom.existingSecret is required, or config.REDIS_MODE: \"off\"" -}}
-{{- end -}}
-{{- if and (eq (default "standalone" .REDIS_MODE) "standalone") (contains "," (default "" .REDIS_URL)) -}}
-{{- fail "redis.url has several addresses: config.REDIS_MODE must be sentinel or cluster" -}}
-{{- end -}}
-{{- range list "KAFKA_SASL_PASSWORD" "KAFKA_SASL_OAUTH_CLIENT_SECRET" "REDIS_URL" "REDIS_PASSWORD" "OTEL_EXPORTER_OTLP_HEADERS" -}}
+{{- range list "KAFKA_SASL_PASSWORD" "KAFKA_SASL_OAUTH_CLIENT_SECRET" "REDIS_URL" "REDIS_PASSWORD" "POSTGRES_URL" "OTEL_EXPORTER_OTLP_HEADERS" -}}
 {{- if and (get $known .) (get $known (printf "%s_FILE" .)) -}}
-{{- fail (printf "%s and %s_FILE are both set: remove the variable of extraEnv, or what gives the file" . .) -}}
+{{- fail (printf "%s%s and %s_FILE are both set: remove the variable of extraEnv, or what gives the file" $prefix . .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Call it with the program. */}}
+{{- define "dual-stream.checkCertificates" -}}
+{{- $known := .known -}}
+{{- $prefix := .prefix -}}
+{{- range list "TLS" "KAFKA_SSL" "REDIS_TLS" "POSTGRES_SSL" -}}
+{{- if ne (get $known (printf "%s_CERT_FILE" .) | empty) (get $known (printf "%s_KEY_FILE" .) | empty) -}}
+{{- fail (printf "%s%s_CERT_FILE and %s_KEY_FILE must be set together" $prefix . .) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $known.TLS_CLIENT_CA_FILE (not $known.TLS_CERT_FILE) -}}
+{{- fail "tls.clientCa needs tls.existingSecret: only who serves HTTPS can ask for certificates of clients" -}}
+{{- end -}}
+{{- $needed := dict "kafka" (printf "%sconfig.KAFKA_SSL" $prefix) "postgres" "postgres.ssl" -}}
+{{- range list "kafka" "postgres" -}}
+{{- $setting := printf "%s_SSL" (upper .) -}}
+{{- $files := or (get $known (printf "%s_CA_FILE" $setting)) (get $known (printf "%s_CERT_FILE" $setting)) -}}
+{{- if and $files (eq (get $known $setting | default "false") "false") -}}
+{{- fail (printf "%s%s.ca and %s.clientCertificate need %s: true" $prefix . . (get $needed .)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
 {{/* Call it with what is known. */}}
-{{- define "dual-stream.checkCertificates" -}}
-{{- $known := . -}}
-{{- range list "TLS" "KAFKA_SSL" "REDIS_TLS" -}}
-{{- if ne (get $known (printf "%s_CERT_FILE" .) | empty) (get $known (printf "%s_KEY_FILE" .) | empty) -}}
-{{- fail (printf "%s_CERT_FILE and %s_KEY_FILE must be set together" . .) -}}
+{{- define "dual-stream.checkRedis" -}}
+{{- if and (not (or .REDIS_URL .REDIS_URL_FILE)) (not (has (default "standalone" .REDIS_MODE) (list "off" "(elsewhere)"))) -}}
+{{- fail "redis.url or redis.urlFrom.existingSecret is required, or config.REDIS_MODE: \"off\"" -}}
 {{- end -}}
-{{- end -}}
-{{- if and .TLS_CLIENT_CA_FILE (not .TLS_CERT_FILE) -}}
-{{- fail "tls.clientCa needs tls.existingSecret: only who serves HTTPS can ask for certificates of clients" -}}
-{{- end -}}
-{{- if and (or .KAFKA_SSL_CA_FILE .KAFKA_SSL_CERT_FILE) (eq (default "false" .KAFKA_SSL) "false") -}}
-{{- fail "kafka.ca and kafka.clientCertificate need config.KAFKA_SSL: true" -}}
+{{- if and (eq (default "standalone" .REDIS_MODE) "standalone") (contains "," (default "" .REDIS_URL)) -}}
+{{- fail "redis.url has several addresses: config.REDIS_MODE must be sentinel or cluster" -}}
 {{- end -}}
 {{- $url := default "" .REDIS_URL -}}
 {{- $isTls := hasPrefix "rediss://" $url -}}
@@ -138,5 +147,64 @@
 {{- end -}}
 {{- if eq .MANAGEMENT_PORT .PORT -}}
 {{- fail "config.MANAGEMENT_PORT must differ from config.PORT" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What scales pods, and what keeps them. Call it with the program. */}}
+{{- define "dual-stream.checkPods" -}}
+{{- $prefix := .prefix -}}
+{{- $keda := .values.keda | default dict -}}
+{{- with .values.autoscaling -}}
+{{- if and .enabled $keda.enabled -}}
+{{- fail (printf "%sautoscaling.enabled and keda.enabled exclude each other: two would set the number of pods" $prefix) -}}
+{{- end -}}
+{{- if and .enabled (not .targetCPUUtilizationPercentage) (not .targetBufferBytes) (not .targetLagRecords) -}}
+{{- $other := get (dict "ingest" "targetBufferBytes" "processor" "targetLagRecords") $.component -}}
+{{- $or := empty $other | ternary "" (printf " or %sautoscaling.%s" $prefix $other) -}}
+{{- fail (printf "%sautoscaling.targetCPUUtilizationPercentage%s is required: there is nothing to scale by" $prefix $or) -}}
+{{- end -}}
+{{- end -}}
+{{- with .values.podDisruptionBudget -}}
+{{- if and .enabled (kindIs "invalid" .minAvailable) (kindIs "invalid" .maxUnavailable) -}}
+{{- fail (printf "%spodDisruptionBudget.maxUnavailable or %spodDisruptionBudget.minAvailable is required" $prefix $prefix) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What both programs of the event store need. Call it with the program. */}}
+{{- define "dual-stream.checkStore" -}}
+{{- if not (or .known.POSTGRES_URL .known.POSTGRES_URL_FILE) -}}
+{{- fail (printf "%spostgres.urlFrom.existingSecret is required: the Secret with the address of PostgreSQL, user and password in it" .prefix) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Call it with the program. */}}
+{{- define "dual-stream.checkProcessor" -}}
+{{- include "dual-stream.checkStore" . -}}
+{{- $topic := .known.KAFKA_TOPIC | default "events" -}}
+{{- if eq $topic (.known.KAFKA_DEAD_LETTER_TOPIC | default "") -}}
+{{- fail (printf "processor.config.KAFKA_DEAD_LETTER_TOPIC must differ from the topic of the events, %s" $topic) -}}
+{{- end -}}
+{{- with .values.keda -}}
+{{- if and .enabled $.known.KAFKA_SASL_MECHANISM (not .authenticationRef) -}}
+{{- fail "processor.keda.authenticationRef is required: KEDA has to prove to Kafka who it is, as the processor does" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Call it with a list: the root, the program. */}}
+{{- define "dual-stream.checkQuery" -}}
+{{- $values := (index . 0).Values -}}
+{{- with index . 1 -}}
+{{- include "dual-stream.checkStore" . -}}
+{{- if and (eq (.known.AUTH_MODE | default "") "none") (not (get $values.query.config "AUTH_MODE")) -}}
+{{- fail "query.config.AUTH_MODE is required where config.AUTH_MODE is none: who may send events is not who may read them. It has no default, so that open is a decision" -}}
+{{- end -}}
+{{- if eq .known.MANAGEMENT_PORT .known.PORT -}}
+{{- fail "query.config.MANAGEMENT_PORT must differ from query.config.PORT" -}}
+{{- end -}}
+{{- if and $values.query.route.enabled (not $values.ingress.enabled) (not $values.httpRoute.enabled) -}}
+{{- fail "query.route.enabled needs ingress.enabled or httpRoute.enabled: it is a path of theirs" -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}

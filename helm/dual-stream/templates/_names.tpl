@@ -9,6 +9,16 @@
 {{- .Values.fullnameOverride | default $whole | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* Of the objects of a program. 42 characters leave room for -processor-management. Call it with a list: the root, its component. */}}
+{{- define "dual-stream.programName" -}}
+{{- $whole := include "dual-stream.fullname" (index . 0) -}}
+{{- if eq (index . 1) "ingest" -}}
+{{- $whole -}}
+{{- else -}}
+{{- printf "%s-%s" ($whole | trunc 42 | trimSuffix "-") (index . 1) -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "dual-stream.serviceAccountName" -}}
 {{- $made := .Values.serviceAccount.create | ternary (include "dual-stream.fullname" .) "default" -}}
 {{- .Values.serviceAccount.name | default $made -}}
@@ -25,20 +35,22 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What never changes: selectors cannot be changed. The component keeps the pod of `helm test` out of the Service. */}}
+{{/*
+What never changes: selectors cannot be changed. The component keeps programs and the pod of `helm test` apart. Call it with a list: the
+root, the component.
+*/}}
 {{- define "dual-stream.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "dual-stream.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/component: ingest
+app.kubernetes.io/name: {{ include "dual-stream.name" (index . 0) }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
-{{- define "dual-stream.testLabels" -}}
-app.kubernetes.io/name: {{ include "dual-stream.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/component: test
+{{/* Of the Service for a program's management port, so that a ServiceMonitor selects this one alone. */}}
+{{- define "dual-stream.managementComponent" -}}
+{{- eq . "ingest" | ternary "management" (printf "%s-management" .) -}}
 {{- end -}}
 
-{{/* Labels of an object. Call it with a list: the root, the component if it is another, labels of its own. */}}
+{{/* Labels of an object. Call it with a list: the root, the component, labels of its own. */}}
 {{- define "dual-stream.labels" -}}
 {{- $root := index . 0 -}}
 {{- $own := dict
@@ -51,9 +63,4 @@ app.kubernetes.io/component: test
   "app.kubernetes.io/managed-by" $root.Release.Service
 -}}
 {{- toYaml (merge $own (index . 2) $root.Values.commonLabels) -}}
-{{- end -}}
-
-{{/* Labels of an object without labels of its own. */}}
-{{- define "dual-stream.commonLabels" -}}
-{{- include "dual-stream.labels" (list . "ingest" dict) -}}
 {{- end -}}

@@ -146,7 +146,7 @@ export class GroupConsumer {
     consumer.on(consumer.events.FETCH, () => {
       activeAt = performance.now();
     });
-    consumer.on(consumer.events.CRASH, ({ payload }) => end(payload.error.message));
+    consumer.on(consumer.events.CRASH, ({ payload }) => end(reasonOf(payload.error)));
     const watch = setInterval(() => {
       if (this.#taking.size > 0) activeAt = performance.now();
       if (performance.now() - activeAt > STALL_MS) end(`nothing happened for ${STALL_MS} ms`);
@@ -156,7 +156,7 @@ export class GroupConsumer {
     this.#consumer = consumer;
     try {
       const running = this.#start(consumer, (payload) => this.#take(payload, () => isCurrent));
-      running.catch((error: Error) => end(error.message));
+      running.catch((error: Error) => end(reasonOf(error)));
       return await ended;
     } finally {
       clearInterval(watch);
@@ -211,6 +211,12 @@ function recordsOf(batch: Batch): RecordsOfPartition {
       headers: headers ?? {},
     })),
   };
+}
+
+/** kafkajs says the same of a group that is not ready yet as of one that must not be used. */
+function reasonOf({ name, message }: Error): string {
+  if (name !== 'KafkaJSGroupCoordinatorNotFound') return message;
+  return `${message}: it is not ready yet, or the right to read in this group is missing`;
 }
 
 /** kafkajs may wait for what never comes, also when it is told to end. */

@@ -64,7 +64,11 @@ export async function migrate(store: Store): Promise<number> {
     if (found > SCHEMA_VERSION)
       throw new Error(`the store has version ${found}, and this program knows ${SCHEMA_VERSION} at most`);
     if (found === SCHEMA_VERSION) return found;
-    await query('create schema if not exists dual_stream');
+    // If it is there, the right to make one is not needed.
+    const [schema] = await query<{ is_there: boolean }>(
+      "select to_regnamespace('dual_stream') is not null as is_there",
+    );
+    if (!schema?.is_there) await query('create schema dual_stream');
     await query(
       'create table if not exists dual_stream.migrations (version integer primary key, applied_at timestamptz not null default now())',
     );

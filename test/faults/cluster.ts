@@ -157,7 +157,7 @@ function placeProperties(place: Place, shared: Readonly<Record<string, string>>)
 }
 
 /** The topic's partitions as the brokers see them now. */
-async function partitionStates(address: string, topic: string): Promise<readonly PartitionState[]> {
+export async function partitionStates(address: string, topic: string): Promise<readonly PartitionState[]> {
   const client = new kafkajs.Kafka({
     brokers: address.split(','),
     logLevel: kafkajs.logLevel.NOTHING,

@@ -11,6 +11,15 @@ export interface FoundRecord {
   readonly value: string;
 }
 
+/** The same, byte for byte. */
+export interface ExactRecord {
+  readonly partition: number;
+  readonly offset: number;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers: ReadonlyMap<string, string>;
+}
+
 /** A soak of an hour leaves some 25 million records. */
 const READ_TIMEOUT_MS = 30 * 60_000;
 
@@ -19,13 +28,44 @@ const READ_TIMEOUT_MS = 30 * 60_000;
  * Calls back for each record, per partition in the order of its log. Returns how many there were.
  * @throws Error when the reader fails or its output is cut short.
  */
-export async function readTopic(
+export function readTopic(
   brokers: string,
   topic: string,
   onRecord: (record: FoundRecord) => void,
 ): Promise<number> {
+  return readLines([brokers, topic], ([partition, offset, key = '', ...value]) =>
+    onRecord({ partition: Number(partition), offset: Number(offset), key, value: value.join('\t') }),
+  );
+}
+
+/** As {@link readTopic}, where bytes matter that a line of text cannot hold. */
+export function readTopicExactly(
+  brokers: string,
+  topic: string,
+  onRecord: (record: ExactRecord) => void,
+): Promise<number> {
+  return readLines([brokers, topic, 'exact'], ([partition, offset, key = '-', value = '-', headers = '']) =>
+    onRecord({
+      partition: Number(partition),
+      offset: Number(offset),
+      key: decoded(key),
+      value: decoded(value),
+      headers: new Map(
+        headers.split(' ').map((header) => {
+          const at = header.indexOf('=');
+          return [header.slice(0, at), String(decoded(header.slice(at + 1)) ?? '')];
+        }),
+      ),
+    }),
+  );
+}
+
+async function readLines(
+  args: readonly string[],
+  onLine: (fields: readonly string[]) => void,
+): Promise<number> {
   const reader = startChild({
-    ...(await javaCommand('TopicReader.java', [brokers, topic])),
+    ...(await javaCommand('TopicReader.java', args)),
     output: 'pipe',
   });
   if (!reader.stdout || !reader.stderr) throw new Error('the reader has no output');
@@ -34,13 +74,13 @@ export async function readTopic(
   let records = 0;
   let promised = -1;
   for await (const line of createInterface({ input: reader.stdout })) {
-    const [partition = '', offset = '', key = '', ...value] = line.split('\t');
-    if (partition === 'end') {
-      promised = Number(offset);
+    const fields = line.split('\t');
+    if (fields[0] === 'end') {
+      promised = Number(fields[1]);
       continue;
     }
     records += 1;
-    onRecord({ partition: Number(partition), offset: Number(offset), key, value: value.join('\t') });
+    onLine(fields);
   }
   clearTimeout(timer);
   await reader.exit;
@@ -50,4 +90,8 @@ export async function readTopic(
     );
   }
   return records;
+}
+
+function decoded(base64: string): Buffer | null {
+  return base64 === '-' ? null : Buffer.from(base64, 'base64');
 }

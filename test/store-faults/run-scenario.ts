@@ -1,0 +1,326 @@
+import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import kafkajs, { type Admin } from 'kafkajs';
+import { Pool, type QueryResultRow } from 'pg';
+import { describeExit } from '../../dev/child.ts';
+import { temporaryFolder } from '../../dev/folders.ts';
+import { startKafkaCluster } from '../../dev/local-kafka.ts';
+import { startPostgres } from '../../dev/local-postgres.ts';
+import { type Assertion, printTable } from '../faults/judge.ts';
+import { readTopicExactly } from '../faults/reader.ts';
+import { startEventLoad } from './event-load.ts';
+import type { StoreMutant } from './mutants.ts';
+import { type ProcessorProcess, processorProcess } from './processor-process.ts';
+import type { StoreScenario, StoreStage } from './scenario.ts';
+import { compare, judgeStore, none, type StoredRow } from './store-judge.ts';
+import { startTailReader } from './tail-reader.ts';
+import { type LostRange, TopicContents } from './topic-contents.ts';
+
+export interface RunOptions {
+  /** `undefined`, here and below: what the scenario wants, or the default. */
+  readonly kills: number | undefined;
+  readonly seconds: number | undefined;
+  readonly eventsPerSecond: number | undefined;
+  readonly mutant?: StoreMutant;
+  /** Where the processors' logs are kept. */
+  readonly logFolder: string | undefined;
+  readonly print: (line: string) => void;
+}
+
+export const TOPIC = 'events';
+export const PARTITIONS = 6;
+const DEAD_LETTER_TOPIC = `${TOPIC}.dead-letters`;
+const EVENTS_PER_SECOND = 1_000;
+/** Shorter than by default, so that many kills do not take an hour. */
+export const SESSION_TIMEOUT_MS = 3_000;
+const CAUGHT_UP_MS = 120_000;
+const STORING_MS = 90_000;
+const POLL_MS = 50;
+const ROWS_AT_ONCE = 10_000;
+
+/** Runs one scenario on a Kafka and a PostgreSQL of its own, and judges it. Prints what happens, then one table. */
+export async function runScenario(
+  scenario: StoreScenario,
+  options: RunOptions,
+): Promise<readonly Assertion[]> {
+  const closing: (() => Promise<unknown>)[] = [];
+  try {
+    return await runOn(scenario, options, closing);
+  } catch (error) {
+    options.print(`${scenario.name}: ${error instanceof Error ? error.stack : error}`);
+    throw error;
+  } finally {
+    for (const close of closing.toReversed()) await close();
+  }
+}
+
+async function runOn(
+  scenario: StoreScenario,
+  options: RunOptions,
+  closing: (() => Promise<unknown>)[],
+): Promise<readonly Assertion[]> {
+  const { mutant, kills, seconds, logFolder, print } = options;
+  const startedAt = performance.now();
+  const tell = (what: string) => {
+    const at = ((performance.now() - startedAt) / 1_000).toFixed(1).padStart(7);
+    print(`${at} s  ${what}`);
+  };
+  const extra: Assertion[] = [];
+  const rowsOfTable: (readonly [string, string])[] = [];
+
+  const [kafka, postgres] = await Promise.all([
+    startKafkaCluster({
+      brokers: scenario.brokers ?? 1,
+      properties: {
+        'group.min.session.timeout.ms': '1000',
+        // A broker that dies is given up sooner than by default.
+        'broker.session.timeout.ms': '6000',
+        'broker.heartbeat.interval.ms': '1000',
+      },
+    }),
+    startPostgres(),
+  ]);
+  closing.push(
+    () => kafka.kill(),
+    () => postgres.kill(),
+  );
+  await withAdmin(kafka.brokers, (admin) =>
+    admin.createTopics({ topics: [{ topic: TOPIC, numPartitions: PARTITIONS }] }),
+  );
+
+  const folder = temporaryFolder('store-faults');
+  const processors: ProcessorProcess[] = [];
+  for (let replica = 1; replica <= scenario.processors; replica += 1) {
+    const processor = await processorProcess({
+      name: `processor ${replica}`,
+      brokers: kafka.brokers,
+      topic: TOPIC,
+      postgresUrl: postgres.url,
+      settings: { KAFKA_TOPIC_CREATE: 'true', KAFKA_SESSION_TIMEOUT_MS: String(SESSION_TIMEOUT_MS) },
+      mutant: mutant?.name,
+      logFile: join(folder, `processor-${replica}.log`),
+    });
+    processors.push(processor);
+    closing.push(async () => {
+      await processor.kill();
+      if (logFolder !== undefined) keepLog(processor.logFile, logFolder, mutant?.name ?? scenario.name);
+    });
+  }
+  await Promise.all(processors.map((processor) => processor.start()));
+
+  const pool = new Pool({ connectionString: postgres.url, max: 2, connectionTimeoutMillis: 2_000 });
+  pool.on('error', () => {}); // of a connection that nobody uses
+  const sql = async <Row extends QueryResultRow>(text: string, values: readonly unknown[] = []) =>
+    (await pool.query<Row>(text, [...values])).rows;
+  const tail = startTailReader(postgres.url);
+  closing.push(
+    () => pool.end(),
+    () => tail.stop(),
+  );
+  const eventsPerSecond = options.eventsPerSecond ?? scenario.eventsPerSecond ?? EVENTS_PER_SECOND;
+  const load = await startEventLoad({
+    brokers: kafka.brokers,
+    topic: TOPIC,
+    partitions: PARTITIONS,
+    eventsPerSecond: scenario.eventsPerSecond === 0 ? 0 : eventsPerSecond,
+    random: Math.random,
+  });
+
+  const contents = new TopicContents();
+  const lost: LostRange[] = [];
+  const deleted = new Set<number>();
+  const replayedBehind: number[] = [];
+  const positions = async () => {
+    const rows = await sql<{ partition: number; next: string }>(
+      'select partition, next from dual_stream.positions order by partition',
+    );
+    return new Map(rows.map(({ partition, next }) => [partition, Number(next)]));
+  };
+  const readTopic = async () => {
+    await readTopicExactly(kafka.brokers, TOPIC, (record) => contents.add(record));
+  };
+  const stage: StoreStage = {
+    kafka,
+    topic: TOPIC,
+    postgres,
+    processors,
+    load,
+    tail,
+    folder,
+    eventsPerSecond,
+    kills,
+    seconds,
+    random: Math.random,
+    tell,
+    assert: (name, isTrue, found) => extra.push({ name, isTrue, found }),
+    row: (name, value) => rowsOfTable.push([name, value]),
+    sql,
+    positions,
+    untilStoring: async (partitions = PARTITIONS) => {
+      const before = await untilAnswered(positions);
+      return until(STORING_MS, async () => {
+        const now = [...(await positions())];
+        return (
+          now.length === partitions && now.every(([partition, next]) => next !== (before.get(partition) ?? 0))
+        );
+      });
+    },
+    untilCaughtUp: () =>
+      until(CAUGHT_UP_MS, async () => {
+        const [now, ends] = [await positions(), await endsOf(kafka.brokers)];
+        return ends.every(({ partition, end }) => end === 0 || now.get(partition) === end);
+      }),
+    readTopic,
+    lose: (range) => lost.push(range),
+    replayed: (seqs, behind) => {
+      for (const seq of seqs) deleted.add(seq);
+      replayedBehind.push(behind);
+    },
+  };
+  try {
+    await scenario.run(stage);
+  } finally {
+    await load.stop();
+  }
+  tell('the load has ended');
+  const caughtUpMs = await stage.untilCaughtUp();
+  tell(caughtUpMs === Number.POSITIVE_INFINITY ? 'the store does not catch up' : 'the store has caught up');
+  await tail.stop();
+
+  const metrics = await Promise.all(
+    processors.map((processor) => processor.metrics().catch(() => new Map())),
+  );
+  const exits = await Promise.all(processors.map((processor) => processor.stop()));
+  await readTopic();
+  const rows = await readRows(sql);
+  const verdict = compare(contents, rows, tail.seen, { lost, deleted, replayedBehind });
+  const counted = (sample: string) =>
+    metrics.reduce((sum, samples) => sum + (samples.get(`dual_stream_processor_${sample}`) ?? 0), 0);
+  const copies = counted('events_total{result="copy"}');
+  const conflicts = counted('events_total{result="conflict"}');
+  const faults = processors.flatMap(({ logFile }) => faultsIn(logFile));
+  const assertions: Assertion[] = [
+    ...judgeStore(verdict),
+    none('unreadable, no dead letter', await missingDeadLetters(kafka.brokers, contents.unreadable(lost))),
+    {
+      name: 'caught up',
+      isTrue: caughtUpMs < CAUGHT_UP_MS,
+      found: `${Math.round(caughtUpMs)} ms after the load`,
+    },
+    ...(scenario.isCountedWhole
+      ? [
+          {
+            name: 'copies, conflicts counted',
+            isTrue: copies >= verdict.copies && conflicts >= verdict.conflicts,
+            found: `${copies} of ${verdict.copies}, ${conflicts} of ${verdict.conflicts}`,
+          },
+        ]
+      : []),
+    none('ended by themselves', processors.filter((processor) => processor.hasEndedByItself()).length),
+    {
+      name: 'end of the processors',
+      isTrue: exits.every(({ code }) => code === 0),
+      found: exits.map(describeExit).join(', '),
+    },
+    { name: 'faults in their logs', isTrue: faults.length === 0, found: faults[0] ?? 'none' },
+    ...extra,
+  ];
+  printTable(print, {
+    title: `${scenario.name}: ${scenario.summary}`,
+    rows: [
+      ['records in the topic', String(verdict.records)],
+      ['events', String(verdict.events)],
+      ['copies, conflicts', `${verdict.copies}, ${verdict.conflicts}`],
+      ['unreadable', String(verdict.unreadable)],
+      ['duration', `${((performance.now() - startedAt) / 1_000).toFixed(0)} s`],
+      ['attempts that failed', String(counted('failures_total'))],
+      ...rowsOfTable,
+    ],
+    assertions,
+  });
+  return assertions;
+}
+
+/** How long it took until it was so, in milliseconds; for ever, when it took longer than that. */
+export async function until(timeoutMs: number, isSo: () => Promise<boolean>): Promise<number> {
+  const from = performance.now();
+  while (performance.now() - from < timeoutMs) {
+    // PostgreSQL or Kafka may be away.
+    if (await isSo().catch(() => false)) return performance.now() - from;
+    await delay(POLL_MS);
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
+async function untilAnswered<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+  for (;;) {
+    try {
+      return await ask();
+    } catch {
+      await delay(POLL_MS);
+    }
+  }
+}
+
+/** Does something as administrator of the cluster. */
+export async function withAdmin<Result>(
+  brokers: string,
+  work: (admin: Admin) => Promise<Result>,
+): Promise<Result> {
+  const client = new kafkajs.Kafka({ brokers: brokers.split(','), logLevel: kafkajs.logLevel.NOTHING });
+  const admin = client.admin();
+  await admin.connect();
+  try {
+    return await work(admin);
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+/** The offset that the next record of each partition gets. */
+export async function endsOf(brokers: string): Promise<{ partition: number; end: number }[]> {
+  const offsets = await withAdmin(brokers, (admin) => admin.fetchTopicOffsets(TOPIC));
+  return offsets.map(({ partition, high }) => ({ partition, end: Number(high) }));
+}
+
+/** All rows of the store, in the order of their seq. */
+export async function readRows(sql: StoreStage['sql']): Promise<StoredRow[]> {
+  const rows: StoredRow[] = [];
+  for (;;) {
+    const some = await sql<Omit<StoredRow, 'seq' | 'offset'> & { seq: string; offset: string }>(
+      `select seq, partition, "offset", source_type || ' ' || source_id || ' ' || id as identity, md5(value) as digest
+         from dual_stream.events where seq > $1 order by seq limit ${ROWS_AT_ONCE}`,
+      [rows.at(-1)?.seq ?? 0],
+    );
+    for (const row of some) rows.push({ ...row, seq: Number(row.seq), offset: Number(row.offset) });
+    if (some.length < ROWS_AT_ONCE) return rows;
+  }
+}
+
+/** How many of these records are not in the topic for dead letters, with where they come from in the headers. */
+async function missingDeadLetters(
+  brokers: string,
+  unreadable: readonly { readonly partition: number; readonly offset: number }[],
+): Promise<number> {
+  if (unreadable.length === 0) return 0;
+  const topics = await withAdmin(brokers, (admin) => admin.listTopics());
+  if (!topics.includes(DEAD_LETTER_TOPIC)) return unreadable.length;
+  const found = new Set<string>();
+  await readTopicExactly(brokers, DEAD_LETTER_TOPIC, ({ headers }) => {
+    if (headers.get('dual_stream.topic') === TOPIC)
+      found.add(`${headers.get('dual_stream.partition')} ${headers.get('dual_stream.offset')}`);
+  });
+  return unreadable.filter(({ partition, offset }) => !found.has(`${partition} ${offset}`)).length;
+}
+
+/** Lines that a processor writes only when it has a fault itself. */
+function faultsIn(logFile: string): string[] {
+  const lines = readFileSync(logFile, 'utf8').split('\n');
+  return lines.filter((line) => line !== '' && (!line.startsWith('{') || line.includes('"level":60')));
+}
+
+function keepLog(logFile: string, folder: string, name: string): void {
+  mkdirSync(folder, { recursive: true });
+  copyFileSync(logFile, join(folder, `${name}-${basename(logFile)}`));
+}

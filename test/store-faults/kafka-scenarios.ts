@@ -92,12 +92,14 @@ export const logTruncated: StoreScenario = {
       return { partition, from, to: Math.floor((from + end) / 2) };
     });
     await stage.readTopic();
-    await withAdmin(kafka.brokers, (admin) =>
-      admin.deleteTopicRecords({
+    await withAdmin(kafka.brokers, async (admin) => {
+      // kafkajs does not look for the leaders of a topic that it has not heard of.
+      await admin.fetchTopicOffsets(topic);
+      await admin.deleteTopicRecords({
         topic,
         partitions: ranges.map(({ partition, to }) => ({ partition, offset: String(to) })),
-      }),
-    );
+      });
+    });
     for (const range of ranges) stage.lose(range);
     const count = ranges.reduce((sum, { from, to }) => sum + to - from, 0);
     tell(`${count} records are removed that were not stored`);

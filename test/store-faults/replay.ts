@@ -20,13 +20,13 @@ export const replay: StoreScenario = {
   async run(stage) {
     const { load, assert } = stage;
     await delay(CALM_MS);
-    const loaded = await replayAll(stage);
+    const loaded = await replayAll(stage, 'under load');
     assert('replayed under load', loaded.back === loaded.deleted, `${loaded.back} of ${loaded.deleted}`);
     assert('noticed under load', loaded.noticedMs <= NOTICED_MS_MAX, ms(loaded.noticedMs));
     await delay(CALM_MS);
     await load.pause();
     await stage.untilCaughtUp();
-    const idle = await replayAll(stage);
+    const idle = await replayAll(stage, 'while idle');
     assert('replayed while idle', idle.back === idle.deleted, `${idle.back} of ${idle.deleted}`);
     assert('noticed while idle', idle.noticedMs <= NOTICED_MS_MAX, ms(idle.noticedMs));
     load.resume();
@@ -35,7 +35,10 @@ export const replay: StoreScenario = {
 };
 
 /** `noticedMs`: until something of each partition was read again. */
-async function replayAll(stage: StoreStage): Promise<{ deleted: number; back: number; noticedMs: number }> {
+async function replayAll(
+  stage: StoreStage,
+  when: string,
+): Promise<{ deleted: number; back: number; noticedMs: number }> {
   const { tell, row } = stage;
   const { deleted, behind } = await setBack(stage);
   const setBackAt = performance.now();
@@ -53,7 +56,7 @@ async function replayAll(stage: StoreStage): Promise<{ deleted: number; back: nu
   const back = await present(stage, identities);
   const found = `${back} of ${identities.length} after ${ms(performance.now() - setBackAt)}`;
   tell(`${found} are back`);
-  row('rows that came back', found);
+  row(`came back ${when}`, found);
   return { deleted: identities.length, back, noticedMs };
 }
 

@@ -87,12 +87,12 @@ export function startTailReader(url: string): TailReader {
   };
 }
 
-/** The longest of the gaps between arrivals that reach into the span; what lies outside of it counts, too. */
+/** The longest gap between arrivals that begins or lasts in the span, from there to its end. */
 function longestGapMs(times: readonly number[], from: number, until: number): number {
   let longest = 0;
   for (let index = 1; index < times.length; index += 1) {
     const [before = 0, after = 0] = [times[index - 1], times[index]];
-    if (after > from && before < until) longest = Math.max(longest, after - before);
+    if (after > from && before < until) longest = Math.max(longest, after - Math.max(before, from));
   }
   return longest;
 }

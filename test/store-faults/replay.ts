@@ -6,7 +6,7 @@ import type { StoreScenario, StoreStage } from './scenario.ts';
 
 const CALM_MS = 5_000;
 const NOTICED_MS_MAX = 10_000;
-const BACK_MS_MAX = 60_000;
+const BACK_MS_MAX = 30_000;
 const DELETED_SHARE = 0.2;
 /** As PostgreSQL names it. */
 const DEADLOCK_DETECTED = '40P01';

@@ -157,12 +157,13 @@ async function runOn(
     row: (name, value) => rowsOfTable.push([name, value]),
     sql,
     positions,
-    untilStoring: async (partitions = PARTITIONS) => {
+    untilStoring: async (timeoutMs = STORING_MS) => {
       const before = await untilAnswered(positions);
-      return until(STORING_MS, async () => {
-        const now = [...(await positions())];
+      return until(timeoutMs, async () => {
+        const now = await positions();
         return (
-          now.length === partitions && now.every(([partition, next]) => next !== (before.get(partition) ?? 0))
+          now.size === PARTITIONS &&
+          [...now].every(([partition, next]) => next > (before.get(partition) ?? 0))
         );
       });
     },

@@ -45,9 +45,9 @@ export interface StoreStage {
   sql<Row extends QueryResultRow>(text: string, values?: readonly unknown[]): Promise<Row[]>;
   /** Where the store is, by partition. */
   positions(): Promise<ReadonlyMap<number, number>>;
-  /** Waits until something has been stored of each of so many partitions. Returns how long that took, in milliseconds. */
-  untilStoring(partitions?: number): Promise<number>;
-  /** Waits until the store has all that is in the topic now. Returns how long that took, in milliseconds. */
+  /** Waits until something more has been stored of each partition. Returns how long that took; for ever: too long. */
+  untilStoring(timeoutMs?: number): Promise<number>;
+  /** Waits until the store has all that is in the topic now. Returns as above. */
   untilCaughtUp(): Promise<number>;
   /** Takes down what the topic holds now, for the end. */
   readTopic(): Promise<void>;

@@ -41,7 +41,7 @@ export function kafkaClient(options: {
     ...(sasl === undefined ? {} : { sasl }),
     // kafkajs would keep the certificates that it is given here.
     socketFactory: (target) => createSocket({ ...target, ...(tls === undefined ? {} : { ssl: tls() }) }),
-    brokers: brokers.map(({ host, port }) => `${host}:${port}`),
+    brokers: () => beginningAnywhere(brokers.map(({ host, port }) => `${host}:${port}`)),
     connectionTimeout: 3_000,
     requestTimeout: 5_000,
     retry: { retries: 0 },
@@ -51,6 +51,12 @@ export function kafkaClient(options: {
     logCreator: creator,
   });
   return { kafka, security: { clientId, tls, sasl, logger: kafka.logger() } };
+}
+
+/** Each client that is made from it begins with the first one, and without retries tries no other: it may be down. */
+function beginningAnywhere(addresses: readonly string[]): string[] {
+  const first = Math.floor(Math.random() * addresses.length);
+  return [...addresses.slice(first), ...addresses.slice(0, first)];
 }
 
 /** As kafkajs's own, but for what kafkajs does not give up. */

@@ -14,6 +14,9 @@ const ROLLING_ROUNDS = 10;
 /** SHUTDOWN_TIMEOUT_MS, as it is by default. */
 const STOP_MS_MAX = 20_000;
 
+/** Long enough to be in the middle of something that gets no answer. */
+const HANGING_MS = 1_500;
+
 /** What PostgreSQL lets a session hold its locks for that does nothing, and until it notices. */
 const LOCK_MS_MAX = 11_000;
 /** Longer than that, and than the session in the group. */
@@ -96,6 +99,35 @@ export const rolling: StoreScenario = {
       exits.every((exit) => exit === 'exit code 0'),
       exits.join(', '),
     );
+  },
+};
+
+export const termWithout: StoreScenario = {
+  name: 'term-without',
+  summary: 'SIGTERM to a processor while PostgreSQL or Kafka is stopped or says nothing: it ends in its time',
+  processors: 1,
+  async run(stage) {
+    const { processors, postgres, kafka, tell, assert } = stage;
+    const [processor] = processors;
+    if (processor === undefined) throw new Error('no processor');
+    const ways: readonly (readonly [string, () => unknown, () => unknown])[] = [
+      ['PostgreSQL paused', () => postgres.pause(), () => postgres.resume()],
+      ['PostgreSQL killed', () => postgres.kill(), () => postgres.start()],
+      ['Kafka paused', () => kafka.pause(), () => kafka.resume()],
+    ];
+    for (const [what, fault, heal] of ways) {
+      await delay(CALM_MS);
+      await fault();
+      await delay(HANGING_MS);
+      const stoppedAt = performance.now();
+      const exit = describeExit(await processor.stop());
+      const tookMs = performance.now() - stoppedAt;
+      tell(`${what}: ${exit} after ${ms(tookMs)}`);
+      assert(what, exit !== 'SIGKILL' && tookMs < STOP_MS_MAX + HANGING_MS, `${exit} after ${ms(tookMs)}`);
+      await heal();
+      await processor.start();
+      await stage.untilStoring();
+    }
   },
 };
 

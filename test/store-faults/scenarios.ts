@@ -1,6 +1,12 @@
 import { brokersKilled, logTruncated, partitionsRaised } from './kafka-scenarios.ts';
 import { postgresRestart } from './postgres-restart.ts';
-import { loneProcessorKill, processorKill, processorPaused, rolling } from './processor-scenarios.ts';
+import {
+  loneProcessorKill,
+  processorKill,
+  processorPaused,
+  rolling,
+  termWithout,
+} from './processor-scenarios.ts';
 import { replay } from './replay.ts';
 import type { StoreScenario } from './scenario.ts';
 import { throughAllParts } from './through-all-parts.ts';
@@ -15,5 +21,6 @@ export const scenarios: readonly StoreScenario[] = [
   replay,
   logTruncated,
   rolling,
+  termWithout,
   throughAllParts,
 ];

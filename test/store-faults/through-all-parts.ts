@@ -29,13 +29,12 @@ interface Sent extends Answer {
 /** From a sender's bytes to the store: what the service, Kafka and the processor do to them together is nothing. */
 export const throughAllParts: StoreScenario = {
   name: 'through-all-parts',
-  summary:
-    'random events over HTTP, single and in batches, each in the store as it was sent (40 runs, --kills)',
+  summary: 'random events over HTTP, single and in batches, each in the store as it was sent',
   processors: 1,
   eventsPerSecond: 0,
   isCountedWhole: true,
   async run(stage) {
-    const { kafka, topic, folder, kills: runs = RUNS, tell, row } = stage;
+    const { kafka, topic, folder, tell, row } = stage;
     const redis = await startRedis({ folder: join(folder, 'redis') });
     let service: ServiceProcess | undefined;
     const sent: Sent[] = [];
@@ -65,7 +64,7 @@ export const throughAllParts: StoreScenario = {
           }
           sent.push(...stored);
         }),
-        { numRuns: runs },
+        { numRuns: RUNS },
       );
     } finally {
       await service?.stop();

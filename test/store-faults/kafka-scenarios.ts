@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { partitionStates } from '../faults/cluster.ts';
 import { ms } from '../faults/judge.ts';
-import { endsOf, until, withAdmin } from './run-scenario.ts';
 import type { StoreScenario } from './scenario.ts';
+import { endsOf, withAdmin } from './topic.ts';
+import { until } from './until.ts';
 
 const CALM_MS = 3_000;
 const RAISED_PARTITIONS = 12;

@@ -38,6 +38,9 @@ export interface ProcessorProcessOptions {
   readonly logFile: string;
 }
 
+/** Shorter than by default, so that many kills do not take an hour. */
+export const SESSION_TIMEOUT_MS = 3_000;
+
 const HOST = '127.0.0.1';
 const REPOSITORY = join(import.meta.dirname, '..', '..');
 const READY_TIMEOUT_MS = 60_000;

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describeExit } from '../../dev/child.ts';
 import { ms } from '../faults/judge.ts';
-import { SESSION_TIMEOUT_MS } from './run-scenario.ts';
+import { SESSION_TIMEOUT_MS } from './processor-process.ts';
 import type { StoreScenario, StoreStage } from './scenario.ts';
 
 const CALM_MS = 3_000;

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
 import { ms } from '../faults/judge.ts';
-import { until } from './run-scenario.ts';
 import type { StoreScenario, StoreStage } from './scenario.ts';
+import { until } from './until.ts';
 
 const CALM_MS = 5_000;
 const NOTICED_MS_MAX = 10_000;

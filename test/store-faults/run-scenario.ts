@@ -1,7 +1,6 @@
 import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import kafkajs, { type Admin } from 'kafkajs';
 import { Pool, type QueryResultRow } from 'pg';
 import { describeExit } from '../../dev/child.ts';
 import { temporaryFolder } from '../../dev/folders.ts';
@@ -11,11 +10,14 @@ import { type Assertion, printTable } from '../faults/judge.ts';
 import { readTopicExactly } from '../faults/reader.ts';
 import { startEventLoad } from './event-load.ts';
 import type { StoreMutant } from './mutants.ts';
-import { type ProcessorProcess, processorProcess } from './processor-process.ts';
+import { type ProcessorProcess, processorProcess, SESSION_TIMEOUT_MS } from './processor-process.ts';
 import type { StoreScenario, StoreStage } from './scenario.ts';
-import { compare, judgeStore, none, type StoredRow } from './store-judge.ts';
+import { compare, judgeStore, none } from './store-judge.ts';
+import { readRows } from './stored-rows.ts';
 import { startTailReader } from './tail-reader.ts';
+import { endsOf, missingDeadLetters, TOPIC, withAdmin } from './topic.ts';
 import { type LostRange, TopicContents } from './topic-contents.ts';
+import { POLL_MS, until } from './until.ts';
 
 export interface RunOptions {
   /** `undefined`, here and below: what the scenario wants, or the default. */
@@ -28,16 +30,10 @@ export interface RunOptions {
   readonly print: (line: string) => void;
 }
 
-export const TOPIC = 'events';
-export const PARTITIONS = 6;
-const DEAD_LETTER_TOPIC = `${TOPIC}.dead-letters`;
+const PARTITIONS = 6;
 const EVENTS_PER_SECOND = 1_000;
-/** Shorter than by default, so that many kills do not take an hour. */
-export const SESSION_TIMEOUT_MS = 3_000;
 const CAUGHT_UP_MS = 120_000;
 const STORING_MS = 90_000;
-const POLL_MS = 50;
-const ROWS_AT_ONCE = 10_000;
 
 /** Runs one scenario on a Kafka and a PostgreSQL of its own, and judges it. Prints what happens, then one table. */
 export async function runScenario(
@@ -243,17 +239,6 @@ async function runOn(
   return assertions;
 }
 
-/** How long it took until it was so, in milliseconds; for ever, when it took longer than that. */
-export async function until(timeoutMs: number, isSo: () => Promise<boolean>): Promise<number> {
-  const from = performance.now();
-  while (performance.now() - from < timeoutMs) {
-    // PostgreSQL or Kafka may be away.
-    if (await isSo().catch(() => false)) return performance.now() - from;
-    await delay(POLL_MS);
-  }
-  return Number.POSITIVE_INFINITY;
-}
-
 async function untilAnswered<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
   for (;;) {
     try {
@@ -262,57 +247,6 @@ async function untilAnswered<Answer>(ask: () => Promise<Answer>): Promise<Answer
       await delay(POLL_MS);
     }
   }
-}
-
-/** Does something as administrator of the cluster. */
-export async function withAdmin<Result>(
-  brokers: string,
-  work: (admin: Admin) => Promise<Result>,
-): Promise<Result> {
-  const client = new kafkajs.Kafka({ brokers: brokers.split(','), logLevel: kafkajs.logLevel.NOTHING });
-  const admin = client.admin();
-  await admin.connect();
-  try {
-    return await work(admin);
-  } finally {
-    await admin.disconnect();
-  }
-}
-
-/** The offset that the next record of each partition gets. */
-export async function endsOf(brokers: string): Promise<{ partition: number; end: number }[]> {
-  const offsets = await withAdmin(brokers, (admin) => admin.fetchTopicOffsets(TOPIC));
-  return offsets.map(({ partition, high }) => ({ partition, end: Number(high) }));
-}
-
-/** All rows of the store, in the order of their seq. */
-export async function readRows(sql: StoreStage['sql']): Promise<StoredRow[]> {
-  const rows: StoredRow[] = [];
-  for (;;) {
-    const some = await sql<Omit<StoredRow, 'seq' | 'offset'> & { seq: string; offset: string }>(
-      `select seq, partition, "offset", source_type || ' ' || source_id || ' ' || id as identity, md5(value) as digest
-         from dual_stream.events where seq > $1 order by seq limit ${ROWS_AT_ONCE}`,
-      [rows.at(-1)?.seq ?? 0],
-    );
-    for (const row of some) rows.push({ ...row, seq: Number(row.seq), offset: Number(row.offset) });
-    if (some.length < ROWS_AT_ONCE) return rows;
-  }
-}
-
-/** How many of these records are not in the topic for dead letters, with where they come from in the headers. */
-async function missingDeadLetters(
-  brokers: string,
-  unreadable: readonly { readonly partition: number; readonly offset: number }[],
-): Promise<number> {
-  if (unreadable.length === 0) return 0;
-  const topics = await withAdmin(brokers, (admin) => admin.listTopics());
-  if (!topics.includes(DEAD_LETTER_TOPIC)) return unreadable.length;
-  const found = new Set<string>();
-  await readTopicExactly(brokers, DEAD_LETTER_TOPIC, ({ headers }) => {
-    if (headers.get('dual_stream.topic') === TOPIC)
-      found.add(`${headers.get('dual_stream.partition')} ${headers.get('dual_stream.offset')}`);
-  });
-  return unreadable.filter(({ partition, offset }) => !found.has(`${partition} ${offset}`)).length;
 }
 
 /** Lines that a processor writes only when it has a fault itself. */

@@ -6,8 +6,8 @@ import { startRedis } from '../../dev/local-redis.ts';
 import { type ExactRecord, readTopicExactly } from '../faults/reader.ts';
 import { type ServiceProcess, startServiceProcess } from '../faults/service-process.ts';
 import { eventText } from '../json-text.ts';
-import { until } from './run-scenario.ts';
 import type { StoreScenario, StoreStage } from './scenario.ts';
+import { until } from './until.ts';
 
 const RUNS = 40;
 const EVENTS_MAX = 12;

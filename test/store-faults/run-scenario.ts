@@ -197,6 +197,7 @@ async function runOn(
   const copies = counted('events_total{result="copy"}');
   const conflicts = counted('events_total{result="conflict"}');
   const faults = processors.flatMap(({ logFile }) => faultsIn(logFile));
+  const warnings = processors.flatMap(({ logFile }) => warningsIn(logFile));
   const assertions: Assertion[] = [
     ...judgeStore(verdict),
     none('unreadable, no dead letter', await missingDeadLetters(kafka.brokers, contents.unreadable(lost))),
@@ -232,6 +233,7 @@ async function runOn(
       ['unreadable', String(verdict.unreadable)],
       ['duration', `${((performance.now() - startedAt) / 1_000).toFixed(0)} s`],
       ['attempts that failed', String(counted('failures_total'))],
+      ['warnings of Node', warnings.join(', ') || 'none'],
       ...rowsOfTable,
     ],
     assertions,
@@ -249,10 +251,19 @@ async function untilAnswered<Answer>(ask: () => Promise<Answer>): Promise<Answer
   }
 }
 
-/** Lines that a processor writes only when it has a fault itself. */
+/** Lines that a processor writes only when it has a fault itself. Those of Node begin with a bracket. */
 function faultsIn(logFile: string): string[] {
-  const lines = readFileSync(logFile, 'utf8').split('\n');
-  return lines.filter((line) => line !== '' && (!line.startsWith('{') || line.includes('"level":60')));
+  return linesOf(logFile).filter((line) => !/^[{(]/.test(line) || line.includes('"level":60'));
+}
+
+function warningsIn(logFile: string): string[] {
+  return linesOf(logFile).filter((line) => line.startsWith('(node:'));
+}
+
+function linesOf(logFile: string): string[] {
+  return readFileSync(logFile, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '');
 }
 
 function keepLog(logFile: string, folder: string, name: string): void {

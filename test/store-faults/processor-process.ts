@@ -44,8 +44,8 @@ export const SESSION_TIMEOUT_MS = 3_000;
 const HOST = '127.0.0.1';
 const REPOSITORY = join(import.meta.dirname, '..', '..');
 const READY_TIMEOUT_MS = 60_000;
-/** More than it gives itself. */
-const STOP_GRACE_MS = 30_000;
+/** More than it gives itself, so that it is seen how long it takes. */
+const STOP_GRACE_MS = 45_000;
 
 /** A processor that does not run yet. */
 export async function processorProcess(options: ProcessorProcessOptions): Promise<ProcessorProcess> {

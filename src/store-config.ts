@@ -80,7 +80,7 @@ export const ProcessorConfigSchema = Type.Object({
     }),
   ),
   KAFKA_SESSION_TIMEOUT_MS: Type.Integer({
-    minimum: 1_000,
+    minimum: 3_000,
     maximum: 600_000,
     default: 10_000,
     description:

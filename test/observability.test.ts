@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { IngestMetrics } from '../src/ingest/metrics.ts';
 import { ProcessorMetrics } from '../src/processor/metrics.ts';
+import { QueryMetrics } from '../src/query/metrics.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
@@ -32,20 +33,14 @@ const shown = panels.filter(({ type }) => type !== 'row');
 /** The programs' metrics, and what they say of their labels' values. */
 const metrics = new IngestMetrics();
 metrics.observeBuffer({ bytesMax: 1, eventsMax: 1 }, () => ({ events: 0, bytes: 0, oldestAgeSeconds: 0 }));
+const queryMetrics = new QueryMetrics();
+queryMetrics.observeWaiting(() => 0);
 const namesIn = (exposed: string) =>
   [...exposed.matchAll(/^# HELP (\S+)/gm)].map(([, name]) => name as string);
 const byProgram = {
   service: namesIn(await metrics.text()),
   processor: namesIn(await new ProcessorMetrics().text()),
-  query: [
-    'dual_stream_connections',
-    'dual_stream_store_query_duration_seconds',
-    'dual_stream_query_waits_total',
-    'dual_stream_query_waiting',
-    'http_server_request_duration_seconds',
-    'dual_stream_ready',
-    'dual_stream_refused_total',
-  ],
+  query: namesIn(await queryMetrics.text()),
 };
 const names = new Set(Object.values(byProgram).flat());
 /** By which alerts and panels find out of which program a series is. */

@@ -28,7 +28,7 @@ const HOUR_MS = 3_600_000;
 export interface Processor {
   /** Where its probes and metrics are, e.g. `http://127.0.0.1:9091`. */
   readonly address: string;
-  /** Finishes what is being stored, and leaves the group. */
+  /** Finishes what is being stored and leaves the group, within SHUTDOWN_TIMEOUT_MS. Whatever is not finished is not stored. */
   close(): Promise<void>;
 }
 
@@ -165,11 +165,11 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
   const close = async (): Promise<void> => {
     isLeaving = true;
     retention?.close();
-    const stopping = starting.then((stop) => stop?.());
-    await Promise.race([stopping, delay(config.SHUTDOWN_TIMEOUT_MS, undefined, { ref: false })]);
+    const timeUp = delay(config.SHUTDOWN_TIMEOUT_MS, undefined, { ref: false });
+    await Promise.race([starting.then((stop) => stop?.()), timeUp]);
     topicLog.close();
-    await deadLetters.close();
-    await disconnect();
+    // A server that says nothing lets no connection end.
+    await Promise.race([Promise.all([deadLetters.close(), disconnect()]), timeUp]);
     await management.close();
   };
   try {

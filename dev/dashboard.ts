@@ -304,7 +304,7 @@ const rows: Readonly<Record<string, readonly Panel[]>> = {
     {
       title: 'Ends of waiting a second',
       description:
-        'found, or absent when the time was up; left: the client went away, or the program stopped.',
+        'found, or absent when the time was up; left: the client went away, or the program stopped; failed: PostgreSQL could not be asked.',
       unit: 'ops',
       width: 8,
       queries: { '{{result}}': rate('dual_stream_query_waits_total', 'result') },

@@ -9,21 +9,19 @@ import { freePort } from '../../dev/free-port.ts';
 import { startPostgres } from '../../dev/local-postgres.ts';
 import { findOnPath } from '../../dev/on-path.ts';
 import { startProcessor } from '../../src/processor/server.ts';
-import { readProcessorConfig } from '../../src/store-config.ts';
+import { startQuery } from '../../src/query/server.ts';
+import { readProcessorConfig, readQueryConfig } from '../../src/store-config.ts';
 import { startLocalService, until } from '../integration/local-service.ts';
 
 /**
  * `npm run test:observability`: the alerts by promtool, with their cases, and each query of the dashboard on a real
- * Prometheus that scrapes the real service and the real event processor. Needs promtool and prometheus (on Debian: apt-get install prometheus).
+ * Prometheus that scrapes the real service, event processor and query API. Needs promtool and prometheus (on Debian:
+ * apt-get install prometheus).
  */
 
 const OBSERVABILITY = join(import.meta.dirname, '..', '..', 'observability');
-/**
- * What shows something only where something is wrong, where there are certificates and files of keys, or where there is a
- * query API, which does not run here.
- */
-const MAY_BE_EMPTY =
-  /kafka_errors_total|credentials_current|certificate_expiry|dead_letters_total|_query_|\/v1\/sources/;
+/** What shows something only where something is wrong, or where there are certificates and files of keys. */
+const MAY_BE_EMPTY = /kafka_errors_total|credentials_current|certificate_expiry|dead_letters_total/;
 const READY_TIMEOUT_MS = 30_000;
 
 let passed = 0;
@@ -67,6 +65,11 @@ const processor = await startProcessor(
   pino({ level: 'silent' }),
 );
 await until(async () => (await fetch(`${processor.address}/readyz`)).ok, READY_TIMEOUT_MS);
+const reading = await startQuery(
+  readQueryConfig({ AUTH_MODE: 'none', PORT: String(await freePort()), POSTGRES_URL: postgres.url }),
+  pino({ level: 'silent' }),
+);
+await until(async () => (await fetch(`${reading.address}/readyz`)).ok, READY_TIMEOUT_MS);
 const folder = temporaryFolder('prometheus');
 const port = await freePort();
 mkdirSync(folder, { recursive: true });
@@ -79,6 +82,8 @@ scrape_configs:
     static_configs: [{ targets: ["${new URL(service.url).host}"] }]
   - job_name: dual-stream-processor
     static_configs: [{ targets: ["${new URL(processor.address).host}"] }]
+  - job_name: dual-stream-query
+    static_configs: [{ targets: ["${new URL(reading.address).host}"] }]
 `,
 );
 const server = startChild({
@@ -103,6 +108,8 @@ try {
         body,
       });
     }
+    // oxlint-disable-next-line no-await-in-loop -- one that is there, and one that is not
+    for (const path of ['events', 'events/none']) await fetch(`${reading.address}/v1/sources/user/s/${path}`);
     // oxlint-disable-next-line no-await-in-loop
     await delay(50);
   }
@@ -111,21 +118,22 @@ try {
   };
   for (const { title, targets = [] } of panels) {
     for (const { expr } of targets) {
-      const query = expr
+      const asked = expr
         .replaceAll('$job', 'dual-stream.*')
         .replaceAll('$instance', '.*')
         .replaceAll('$__rate_interval', '6s');
       // oxlint-disable-next-line no-await-in-loop -- it is one Prometheus
-      const { status, error, data } = await ask(query);
-      check(`${title}: ${query}`, status === 'success', error);
-      if (!MAY_BE_EMPTY.test(query))
-        check(`${title}: ${query} shows something`, (data?.result.length ?? 0) > 0);
+      const { status, error, data } = await ask(asked);
+      check(`${title}: ${asked}`, status === 'success', error);
+      if (!MAY_BE_EMPTY.test(asked))
+        check(`${title}: ${asked} shows something`, (data?.result.length ?? 0) > 0);
     }
   }
   const alerts = (await ask('ALERTS{alertstate="firing"}')).data?.result ?? [];
   check('no alert fires about programs that are well', alerts.length === 0, JSON.stringify(alerts));
 } finally {
   await server.stop(10_000);
+  await reading.close();
   await processor.close();
   await postgres.stop();
   await service.close();

@@ -18,7 +18,8 @@ const MESSAGE_BYTES_MAX = 2_000_000;
 
 /**
  * Puts records that are no events into a topic of their own, as they are, with the reason and where they come from as
- * headers. After a crash a record may be there twice, with the same position.
+ * headers. After a crash a record may be there twice, with the same position. One that is too large for that topic is there
+ * without its value.
  */
 export class DeadLetters {
   readonly #options: DeadLettersOptions;
@@ -47,11 +48,22 @@ export class DeadLetters {
   }
 
   async #sendTogether(letters: readonly DeadLetter[]): Promise<void> {
-    const { topic, deadLetterTopic } = this.#options;
+    const messages = letters.map((letter) => messageOf(letter, this.#options.topic));
+    try {
+      await this.#produce(messages);
+    } catch (error) {
+      if (!isTooLarge(error)) throw error;
+      if (letters.length > 1) for (const letter of letters) await this.#sendTogether([letter]);
+      // Where it lies is known, and one record is not to stop a partition for ever.
+      else await this.#produce(messages.map(withoutValue));
+    }
+  }
+
+  async #produce(messages: Message[]): Promise<void> {
+    const { deadLetterTopic } = this.#options;
     this.#producer ??= this.#connect();
     try {
       const producer = await this.#producer;
-      const messages = letters.map((letter) => messageOf(letter, topic));
       // All go to one partition: an answer for several can leave out one that failed.
       const answers = await producer.send({ topic: deadLetterTopic, acks: -1, messages });
       const isStored = answers.length === 1 && answers[0]?.errorCode === 0 && answers[0].partition === 0;
@@ -99,6 +111,17 @@ function messageOf({ record, reason }: DeadLetter, topic: string): Message {
       'dual_stream.timestamp': String(timestampMs),
     },
   };
+}
+
+function withoutValue(message: Message): Message {
+  return { ...message, value: null, headers: { ...message.headers, 'dual_stream.value': 'too large' } };
+}
+
+/** Whether the topic for dead letters takes smaller records only. */
+function isTooLarge(error: unknown): boolean {
+  const { type, cause } = error as { type?: string; cause?: unknown };
+  if (type === 'MESSAGE_TOO_LARGE' || type === 'RECORD_LIST_TOO_LARGE') return true;
+  return cause !== undefined && isTooLarge(cause);
 }
 
 /** The end of those that go together, from `at` on: one at least. */

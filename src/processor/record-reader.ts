@@ -28,6 +28,9 @@ export interface EventRecord {
 /** Why a record is no event. */
 export type UnreadableReason = 'no-value' | 'invalid-utf8' | 'malformed-json' | 'invalid-event';
 
+/** The last instant of ECMAScript's time, before that of PostgreSQL's. */
+const TIME_MS_MAX = 8.64e15;
+
 /** Reads a record. Those of the service are all events; others may write to the topic, too. */
 export function readRecord(record: TopicRecord): EventRecord | UnreadableReason {
   const { partition, offset, timestampMs, value } = record;
@@ -41,7 +44,7 @@ export function readRecord(record: TopicRecord): EventRecord | UnreadableReason 
   }
   if (!isStoredEvent(event)) return 'invalid-event';
   const { source_type: sourceType, source_id: sourceId, id, type } = event;
-  // A record without a time would be the oldest of all, and removed at once.
-  const recordedAtMs = timestampMs >= 0 ? timestampMs : Date.now();
+  // A record without a time would be the oldest of all, and removed at once; a producer's clock may count in anything.
+  const recordedAtMs = timestampMs >= 0 && timestampMs <= TIME_MS_MAX ? timestampMs : Date.now();
   return { sourceType, sourceId, id, type, partition, offset, recordedAtMs, value };
 }

@@ -55,11 +55,14 @@ const MIGRATION_LOCK = 7_262_315_401;
 /**
  * Brings the tables up to date, one program at a time.
  * @returns the version that was found, 0 for none
- * @throws Error when they were made by a later version of this program, which would understand them otherwise
+ * @throws Error when they were made by a later version of this program, which would understand them otherwise, or when the
+ * database cannot hold every text
  */
 export async function migrate(store: Store): Promise<number> {
   return store.transaction(async (query) => {
     await query('select pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
+    const [encoding] = await query<{ server_encoding: string }>('show server_encoding');
+    if (encoding?.server_encoding !== 'UTF8') throw new Error('the database must have the encoding UTF8');
     const found = await versionOf(query);
     if (found > SCHEMA_VERSION)
       throw new Error(`the store has version ${found}, and this program knows ${SCHEMA_VERSION} at most`);

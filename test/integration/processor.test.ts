@@ -109,13 +109,13 @@ describe('the event processor on a real Kafka and PostgreSQL', () => {
   const send = (...messages: readonly Message[]) => producer.send({ topic, messages: [...messages] });
   const rows = () => store.query<Row>('select * from dual_stream.events order by seq');
   const untilStored = (count: number) => until(async () => (await rows()).length >= count, 30_000);
-  const deadLetters = async (): Promise<Message[]> => {
+  const deadLetters = async (count = 1): Promise<Message[]> => {
     const consumer = client.consumer({ groupId: `dead-letters-${topic}` });
     const found: Message[] = [];
     await consumer.connect();
     await consumer.subscribe({ topics: [`${topic}.dead-letters`], fromBeginning: true });
     await consumer.run({ eachMessage: async ({ message }) => void found.push(message) });
-    await until(() => found.length > 0);
+    await until(() => found.length >= count);
     await consumer.disconnect();
     return found;
   };
@@ -186,6 +186,40 @@ describe('the event processor on a real Kafka and PostgreSQL', () => {
         'dual_stream.offset': '1',
         'dual_stream.timestamp': letter?.headers?.['dual_stream.timestamp']?.toString(),
       },
+    );
+  });
+
+  it('puts aside what is too large for the topic of dead letters without its value', async () => {
+    await newTopic();
+    const admin = client.admin();
+    await admin.connect();
+    await admin.createTopics({
+      topics: [
+        {
+          topic: `${topic}.dead-letters`,
+          numPartitions: 1,
+          configEntries: [{ name: 'max.message.bytes', value: '2000' }],
+        },
+      ],
+      waitForLeaders: true,
+    });
+    await admin.disconnect();
+    const large = 'x'.repeat(5_000);
+    const small = { partition: 0, key: 'k', value: 'no event' };
+    await send(small, { partition: 0, key: 'k', value: large }, small, event('a'));
+    await start();
+    await untilStored(1);
+    assert.deepEqual(
+      (await deadLetters(3)).map(({ value, headers }) => [
+        value === null ? null : String(value),
+        String(headers?.['dual_stream.offset']),
+        headers?.['dual_stream.value'] && String(headers['dual_stream.value']),
+      ]),
+      [
+        ['no event', '0', undefined],
+        [null, '1', 'too large'],
+        ['no event', '2', undefined],
+      ],
     );
   });
 

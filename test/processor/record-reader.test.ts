@@ -26,10 +26,12 @@ describe('a record', () => {
     assert.equal(typeof read(Buffer.from(`${EVENT},"more":1}`)), 'object');
   });
 
-  it('without a time counts as taken now', () => {
+  it('without a time, or one that cannot be, counts as taken now', () => {
     const before = Date.now();
-    const event = read(Buffer.from(`${EVENT}}`), -1);
-    assert.ok(typeof event === 'object' && event.recordedAtMs >= before);
+    for (const timestampMs of [-1, 9e18]) {
+      const event = read(Buffer.from(`${EVENT}}`), timestampMs);
+      assert.ok(typeof event === 'object' && event.recordedAtMs >= before && event.recordedAtMs < 1e14);
+    }
   });
 
   for (const [what, value, reason] of [

@@ -13,7 +13,7 @@ const service = ConfigSchema.properties;
 
 const storeSettings = {
   POSTGRES_URL: Type.String({
-    pattern: '^postgres(ql)?://[^\\s?#]+$',
+    pattern: '^postgres(ql)?://[^\\s?#@/]+@[^\\s?#@/]+/[^\\s?#@/]+$',
     secret: true,
     examples: ['postgres://dual_stream:…@127.0.0.1:5432/dual_stream'],
     description: 'The PostgreSQL (14 or later) that keeps the events, with user, password and database.',

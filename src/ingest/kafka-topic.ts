@@ -1,6 +1,7 @@
 import kafkajs, { type Kafka } from 'kafkajs';
 import type { Logger } from 'pino';
 import { createTopic } from '../kafka/kafka-topics.ts';
+import { withinTime } from '../kafka/within-time.ts';
 
 const { ConfigResourceTypes } = kafkajs;
 
@@ -66,15 +67,10 @@ export class TopicWatch {
   /** An admin client for each reading: it is rare, and nothing is left that could hang or reconnect. */
   async #readOnce(): Promise<void> {
     const admin = this.#options.kafka.admin();
-    const { promise: timedOut, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => reject(new Error('Kafka does not answer')), CALL_TIMEOUT_MS);
     try {
-      const reading = this.#read(admin);
-      reading.catch(() => {}); // when the timer wins, nobody else looks at how it ends
-      const settings = await Promise.race([reading, timedOut]);
+      const settings = await withinTime(this.#read(admin), CALL_TIMEOUT_MS);
       if (!this.#isClosed) this.#options.onSettings(settings);
     } finally {
-      clearTimeout(timer);
       admin.disconnect().catch(() => {}); // nothing depends on how a spent client ends
     }
   }

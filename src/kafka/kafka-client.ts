@@ -20,7 +20,7 @@ export interface KafkaSecurity {
   readonly logger: Logger;
 }
 
-/** kafkajs's client for what is not on the path of events; its log lines become ours at level debug. */
+/** kafkajs's client, which sends no event of the service; its log lines become ours at level debug. */
 export function kafkaClient(options: {
   readonly brokers: readonly { readonly host: string; readonly port: number }[];
   readonly clientId: string;

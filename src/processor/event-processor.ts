@@ -1,4 +1,4 @@
-import type { Positions } from '../store/positions.ts';
+import type { Move, Positions } from '../store/positions.ts';
 import type { PartitionWrite, WriteOutcome } from './event-writer.ts';
 import { type EventRecord, readRecord, type TopicRecord, type UnreadableReason } from './record-reader.ts';
 
@@ -38,26 +38,23 @@ export interface EventProcessorOptions {
   readonly readPositions: (partition?: number) => Promise<Positions>;
   readonly addPosition: (partition: number, next: number) => Promise<void>;
   /** `false`: it was not where it had to be. */
-  readonly movePosition: (move: { partition: number; from: number; next: number }) => Promise<boolean>;
+  readonly movePosition: (move: Move) => Promise<boolean>;
   readonly logRanges: () => Promise<ReadonlyMap<number, LogRange>>;
   /** Has the next fetch of this partition begin there. */
   readonly seek: (partition: number, offset: number) => void;
   readonly write: (write: PartitionWrite) => Promise<WriteOutcome>;
-  /** Resolves when Kafka has all of them. */
-  readonly sendDeadLetters: (letters: readonly DeadLetter[]) => Promise<void>;
+  /** Sends the first of them. Resolves with how many Kafka has then: one at least. */
+  readonly sendDeadLetters: (letters: readonly DeadLetter[]) => Promise<number>;
   readonly pause: (ms: number) => Promise<void>;
-  /** Events whose record is older are not stored any more, in milliseconds since 1970. */
-  readonly expiredBeforeMs: () => number;
   readonly report: ProcessorReport;
 }
 
 /** What happens, for the log and the metrics. */
 export interface ProcessorReport {
-  /** Events that are in the store now. */
+  /** Events that are in the store now, or too old for it. */
   processed(events: readonly EventRecord[]): void;
-  expired(count: number): void;
   /** Something failed, and is tried again until it works. `undefined`: it works again. */
-  trouble(fault: Error | undefined): void;
+  trouble(partition: number, fault: Error | undefined): void;
   /** Records that Kafka does not have any more were never stored. */
   lost(partition: number, from: number, to: number): void;
   /** Kafka has fewer records than were stored: the topic was made anew, or lost some. */
@@ -68,6 +65,7 @@ export interface ProcessorReport {
 
 const RETRY_MS = [100, 250, 500, 1_000, 2_000] as const;
 const HEARTBEAT_MS = 1_000;
+const EVENTS_IN_PART_MAX = 10_000;
 /** The consumer drops what it fetched before it sought; one batch may have been on its way. */
 const SEEKS_BELIEVED = 3;
 
@@ -85,13 +83,13 @@ export class EventProcessor {
   /** Seeks that had no effect yet: where to, and how often. */
   readonly #sought = new Map<number, { readonly position: number; times: number }>();
   readonly #busy = new Set<number>();
-  #assigned: readonly number[] = [];
+  #assigned: ReadonlySet<number> = new Set();
 
   constructor(options: EventProcessorOptions) {
     this.#options = options;
   }
 
-  get assigned(): readonly number[] {
+  get assigned(): ReadonlySet<number> {
     return this.#assigned;
   }
 
@@ -102,7 +100,7 @@ export class EventProcessor {
 
   /** The group gave out the partitions anew. Whoever had them before may have moved their positions. */
   assign(partitions: readonly number[]): void {
-    this.#assigned = partitions;
+    this.#assigned = new Set(partitions);
     this.#positions.clear();
     this.#reached.clear();
     this.#sought.clear();
@@ -116,61 +114,67 @@ export class EventProcessor {
     const { readPositions, seek } = this.#options;
     const before = new Map(this.#positions);
     const stored = await readPositions();
+    const faults: unknown[] = [];
     for (const partition of this.#assigned) {
       // What moved while the store was asked is under way, and as it should be.
       if (this.#busy.has(partition) || this.#positions.get(partition) !== before.get(partition)) continue;
       const known = before.get(partition);
       if (known !== undefined && known === stored.get(partition)) continue;
-      const position = await this.#find(partition);
-      if (!this.#busy.has(partition)) seek(partition, position);
+      try {
+        const position = await this.#find(partition);
+        if (!this.#busy.has(partition)) seek(partition, position);
+      } catch (error) {
+        faults.push(error); // of this partition; the others are looked at all the same
+      }
     }
+    if (faults.length > 0) throw faults[0];
   }
 
   /** Stores what a fetch brought, however long that takes. Rejects only as `delivery.heartbeat` does. */
   async take(batch: RecordsOfPartition, delivery: Delivery): Promise<TakeOutcome> {
     const { partition } = batch;
+    const { report, pause } = this.#options;
     this.#busy.add(partition);
+    let outcome: TakeOutcome | 'again' = 'left';
     try {
       const read = readAll(batch.records);
       for (let attempt = 0; delivery.isCurrent(); attempt += 1) {
         try {
-          const outcome = await whileAlive(delivery, this.#attempt(batch, read));
-          this.#options.report.trouble(undefined);
+          outcome = await whileAlive(delivery, this.#attempt(batch, read));
+          report.trouble(partition, undefined);
           if (outcome !== 'again') return outcome;
         } catch (error) {
+          outcome = 'left';
           // Whether it was stored is not known; the store will say.
           this.#positions.delete(partition);
-          this.#options.report.trouble(error as Error);
-          await this.#options.pause(RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)] as number);
+          report.trouble(partition, error as Error);
+          await pause(RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)] as number);
         }
         await delivery.heartbeat();
       }
       return 'left';
     } finally {
+      // What was dropped without a seek of its own says nothing about the offsets before the next.
+      if (outcome !== 'sought') this.#sought.delete(partition);
       this.#busy.delete(partition);
     }
   }
 
   async #attempt(batch: RecordsOfPartition, read: ReadRecords): Promise<TakeOutcome | 'again'> {
     const { write, sendDeadLetters, report } = this.#options;
-    const { partition, next } = batch;
+    const { partition } = batch;
     const known = this.#positions.get(partition);
     const position = known === batch.from ? known : await this.#find(partition);
     if (position !== batch.from && !this.#isEmptyBetween(position, batch)) return 'sought';
-    this.#sought.delete(partition);
-    if (read.letters.length > 0) {
-      await sendDeadLetters(read.letters);
-      read.letters = [];
+    while (read.letters.length > 0) read.letters = read.letters.slice(await sendDeadLetters(read.letters));
+    for (const part of partsOf(read.events, { partition, from: position, next: batch.next })) {
+      if ((await write(part)) === 'moved') {
+        this.#positions.delete(partition);
+        return 'again';
+      }
+      this.#set(partition, part.next);
+      report.processed(part.events);
     }
-    const expiredBeforeMs = this.#options.expiredBeforeMs();
-    const events = read.events.filter(({ recordedAtMs }) => recordedAtMs >= expiredBeforeMs);
-    if ((await write({ partition, from: position, next, events })) === 'moved') {
-      this.#positions.delete(partition);
-      return 'again';
-    }
-    this.#set(partition, next);
-    report.processed(events);
-    report.expired(read.events.length - events.length);
     return 'stored';
   }
 
@@ -193,10 +197,11 @@ export class EventProcessor {
   /** Where to go on with a partition, from the store, if Kafka still has it. */
   async #find(partition: number): Promise<number> {
     const { readPositions, addPosition, movePosition, logRanges, report } = this.#options;
+    // In this order: the end of the log cannot be behind a position that was read before, unless it lost records.
+    let position = (await readPositions(partition)).get(partition);
     const range = (await logRanges()).get(partition);
     if (range === undefined) throw new Error(`Kafka does not know partition ${partition}`);
     const { low, high } = range;
-    let position = (await readPositions(partition)).get(partition);
     if (position === undefined) {
       await addPosition(partition, low);
       position = (await readPositions(partition)).get(partition) ?? low;
@@ -215,7 +220,7 @@ export class EventProcessor {
 
   #set(partition: number, position: number): void {
     this.#positions.set(partition, position);
-    this.#reached.set(partition, position);
+    if (this.#assigned.has(partition)) this.#reached.set(partition, position);
   }
 }
 
@@ -223,6 +228,19 @@ interface ReadRecords {
   readonly events: readonly EventRecord[];
   /** Not sent yet. */
   letters: readonly DeadLetter[];
+}
+
+/** Few enough for one transaction each: a compressed batch may hold many. */
+function* partsOf(events: readonly EventRecord[], { partition, from, next }: Move): Iterable<PartitionWrite> {
+  let start = 0;
+  let position = from;
+  do {
+    const end = start + EVENTS_IN_PART_MAX;
+    const following = events[end]?.offset ?? next;
+    yield { partition, from: position, next: following, events: events.slice(start, end) };
+    start = end;
+    position = following;
+  } while (start < events.length);
 }
 
 function readAll(records: readonly TopicRecord[]): ReadRecords {

@@ -17,11 +17,15 @@ export interface WriteCounts {
   readonly copies: number;
   /** Of those, the ones that say something else. */
   readonly conflicts: number;
+  /** Older than the store keeps events, and left out: those that were removed would come back in a replay. */
+  readonly expired: number;
 }
 
 export interface EventWriterOptions {
   readonly store: Pick<Store, 'transaction'>;
   readonly log: Log;
+  /** How long the store keeps events, by its own clock; `undefined`: for ever. */
+  readonly retentionMs: number | undefined;
   readonly onWritten: (counts: WriteCounts, seconds: number) => void;
 }
 
@@ -93,21 +97,27 @@ export class EventWriter {
 
   /** Returns the partitions that were still ours. */
   async #store(writes: readonly PartitionWrite[]): Promise<Set<number>> {
-    const { store, log, onWritten } = this.#options;
+    const { store, log, retentionMs = Number.POSITIVE_INFINITY, onWritten } = this.#options;
     const startedAt = performance.now();
     const [moved, counts] = await store.transaction(async (query) => {
       // A value of seq is seen no later than any higher one: PostgreSQL makes a transaction visible before it lets go of
       // the lock. Otherwise a reader that goes on behind the highest seq it saw could pass over a slower transaction.
       await query('select pg_advisory_xact_lock($1)', [SEQ_LOCK]);
+      const [clock] = await query<{ now_ms: number }>(
+        'select extract(epoch from now())::float8 * 1000 as now_ms',
+      );
+      const keptFromMs = (clock?.now_ms ?? 0) - retentionMs;
       const ours = await movePositions(query, log, writes);
-      const events = writes.filter(({ partition }) => ours.has(partition)).flatMap((write) => write.events);
-      return [ours, await this.#insert(query, events)];
+      const read = writes.filter(({ partition }) => ours.has(partition)).flatMap((write) => write.events);
+      const events = read.filter(({ recordedAtMs }) => recordedAtMs >= keptFromMs);
+      const found = await this.#insert(query, events);
+      return [ours, { ...found, expired: read.length - events.length }];
     });
     onWritten(counts, (performance.now() - startedAt) / 1_000);
     return moved;
   }
 
-  async #insert(query: Query, events: readonly EventRecord[]): Promise<WriteCounts> {
+  async #insert(query: Query, events: readonly EventRecord[]): Promise<Omit<WriteCounts, 'expired'>> {
     if (events.length === 0) return { stored: 0, copies: 0, conflicts: 0 };
     const values = columnsOf(events);
     if (this.#copiesExpected > 0) {

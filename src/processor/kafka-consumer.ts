@@ -1,7 +1,8 @@
 import { promisify } from 'node:util';
-import { constants, zstdDecompress } from 'node:zlib';
+import { constants, gunzip, zstdDecompress } from 'node:zlib';
 import kafkajs, { type Batch, type Consumer, type EachBatchPayload, type Kafka } from 'kafkajs';
 import type { Logger } from 'pino';
+import { withinTime } from '../kafka/within-time.ts';
 import type { Delivery, RecordsOfPartition, TakeOutcome } from './event-processor.ts';
 
 const { CompressionCodecs, CompressionTypes } = kafkajs;
@@ -32,14 +33,21 @@ const RESTART_AFTER_MS = 500;
 const RESTART_AFTER_MS_MAX = 8_000;
 /** kafkajs can wait for ever for an answer that is lost, so a consumer that did nothing for so long is replaced. */
 const STALL_MS = 60_000;
+const COMMIT_MS = 10_000;
 const CLOSE_MS = 5_000;
 
-const decompress = promisify(zstdDecompress);
-// kafkajs has a codec for gzip only. Nothing is compressed here.
+const zstd = promisify(zstdDecompress);
+const gzip = promisify(gunzip);
+// kafkajs has none for zstd, and one for gzip that knows no bound. Nothing is compressed here.
+const compress = () => Promise.reject(new Error('records are only read'));
+CompressionCodecs[CompressionTypes.GZIP] = () => ({
+  compress,
+  decompress: (bytes: Buffer) => gzip(bytes, { maxOutputLength: DECOMPRESSED_BYTES_MAX }),
+});
 CompressionCodecs[CompressionTypes.ZSTD] = () => ({
-  compress: () => Promise.reject(new Error('records are only read')),
+  compress,
   decompress: (bytes: Buffer) =>
-    decompress(bytes, {
+    zstd(bytes, {
       maxOutputLength: DECOMPRESSED_BYTES_MAX,
       params: { [constants.ZSTD_d_windowLogMax]: 27 },
     }),
@@ -82,7 +90,8 @@ export class GroupConsumer {
     const { topic, log } = this.#options;
     const offsets = [...positions].map(([partition, next]) => ({ topic, partition, offset: String(next) }));
     if (offsets.length === 0) return;
-    await this.#consumer?.commitOffsets(offsets).catch((error: Error) => {
+    const committing = this.#consumer?.commitOffsets(offsets) ?? Promise.resolve();
+    await withinTime(committing, COMMIT_MS).catch((error: Error) => {
       log.debug({ reason: error.message }, 'the group does not take the offsets');
     });
   }
@@ -123,10 +132,13 @@ export class GroupConsumer {
   /** One consumer, to its end. Returns why it ended. */
   async #consume(): Promise<string> {
     const { kafka, groupId, topic, sessionTimeoutMs, onAssigned, onState } = this.#options;
+    const rebalanceTimeoutMs = 3 * sessionTimeoutMs;
+    // Joining takes as long as the slowest member may, or one that is gone.
+    const stallMs = STALL_MS + rebalanceTimeoutMs;
     const consumer = kafka.consumer({
       groupId,
       sessionTimeout: sessionTimeoutMs,
-      rebalanceTimeout: 3 * sessionTimeoutMs,
+      rebalanceTimeout: rebalanceTimeoutMs,
       heartbeatInterval: sessionTimeoutMs / 5,
       metadataMaxAge: METADATA_MAX_AGE_MS,
       maxWaitTimeInMs: FETCH_WAIT_MS,
@@ -140,16 +152,18 @@ export class GroupConsumer {
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       if (!isCurrent) return;
       this.#hasJoined = true;
-      onState(true);
+      activeAt = performance.now();
       onAssigned(payload.memberAssignment[topic] ?? []);
     });
     consumer.on(consumer.events.FETCH, () => {
       activeAt = performance.now();
+      // Not when it joins: what it is given may be unreadable.
+      if (isCurrent) onState(true);
     });
     consumer.on(consumer.events.CRASH, ({ payload }) => end(reasonOf(payload.error)));
     const watch = setInterval(() => {
       if (this.#taking.size > 0) activeAt = performance.now();
-      if (performance.now() - activeAt > STALL_MS) end(`nothing happened for ${STALL_MS} ms`);
+      if (performance.now() - activeAt > stallMs) end(`nothing happened for ${stallMs} ms`);
     }, STALL_MS / 10);
     this.#end = () => end('closed');
     if (this.#isClosed) end('closed');
@@ -162,10 +176,10 @@ export class GroupConsumer {
       clearInterval(watch);
       this.#consumer = undefined;
       // What is being taken is finished before the partitions are given away, if that is possible in time.
-      await withinTime(Promise.all(this.#taking.values()), CLOSE_MS);
+      await withinTime(Promise.all(this.#taking.values()), CLOSE_MS).catch(() => {}); // it is not in time
       isCurrent = false;
       await Promise.all(this.#taking.values());
-      await withinTime(consumer.disconnect(), CLOSE_MS);
+      await withinTime(consumer.disconnect(), CLOSE_MS).catch(() => {}); // nothing depends on how it ends
     }
   }
 
@@ -217,12 +231,4 @@ function recordsOf(batch: Batch): RecordsOfPartition {
 function reasonOf({ name, message }: Error): string {
   if (name !== 'KafkaJSGroupCoordinatorNotFound') return message;
   return `${message}: it is not ready yet, or the right to read in this group is missing`;
-}
-
-/** kafkajs may wait for what never comes, also when it is told to end. */
-async function withinTime(work: Promise<unknown>, ms: number): Promise<void> {
-  const { promise: timeUp, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  await Promise.race([work.catch(() => {}), timeUp]);
-  clearTimeout(timer);
 }

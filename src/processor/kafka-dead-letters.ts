@@ -1,6 +1,8 @@
 import type { Kafka, Message, Producer } from 'kafkajs';
 import { createTopic } from '../kafka/kafka-topics.ts';
+import { withinTime } from '../kafka/within-time.ts';
 import type { DeadLetter } from './event-processor.ts';
+import type { TopicRecord } from './record-reader.ts';
 
 export interface DeadLettersOptions {
   readonly kafka: Kafka;
@@ -13,6 +15,8 @@ export interface DeadLettersOptions {
 
 /** One request, about. */
 const REQUEST_BYTES_MAX = 500_000;
+const HEADERS_BYTES = 500;
+const CALL_TIMEOUT_MS = 15_000;
 /** A record of the topic, as large as a service that has Kafka's defaults lets it be, with headers. */
 const MESSAGE_BYTES_MAX = 2_000_000;
 
@@ -24,21 +28,23 @@ const MESSAGE_BYTES_MAX = 2_000_000;
 export class DeadLetters {
   readonly #options: DeadLettersOptions;
   #producer: Promise<Producer> | undefined;
-  #isTopicThere: boolean;
+  /** One request at a time: when one fails, nobody else is sending on its connection. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: DeadLettersOptions) {
     this.#options = options;
-    this.#isTopicThere = !options.createsTopic;
   }
 
-  /** Resolves when Kafka has all of them. */
-  async send(letters: readonly DeadLetter[]): Promise<void> {
-    if (!this.#isTopicThere) await this.#createTopic();
-    for (let at = 0; at < letters.length; ) {
-      const end = endOfRequest(letters, at);
-      await this.#sendTogether(letters.slice(at, end));
-      at = end;
-    }
+  /** Creates the topic if that is wanted. Resolves with whether it is there. */
+  prepare(): Promise<boolean> {
+    return withinTime(this.#prepare(), CALL_TIMEOUT_MS);
+  }
+
+  /** Sends the first of them, as many as go together. Resolves with how many Kafka has then. */
+  send(letters: readonly DeadLetter[]): Promise<number> {
+    const sending = this.#turn.then(() => this.#sendTogether(letters.slice(0, endOfRequest(letters))));
+    this.#turn = sending.catch(() => {}); // that is the concern of whoever sends it
+    return sending;
   }
 
   async close(): Promise<void> {
@@ -47,29 +53,31 @@ export class DeadLetters {
     await producer?.then((connected) => connected.disconnect()).catch(() => {}); // it is not used any more
   }
 
-  async #sendTogether(letters: readonly DeadLetter[]): Promise<void> {
+  async #sendTogether(letters: readonly DeadLetter[]): Promise<number> {
     const messages = letters.map((letter) => messageOf(letter, this.#options.topic));
     try {
       await this.#produce(messages);
     } catch (error) {
       if (!isTooLarge(error)) throw error;
-      if (letters.length > 1) for (const letter of letters) await this.#sendTogether([letter]);
       // Where it lies is known, and one record is not to stop a partition for ever.
-      else await this.#produce(messages.map(withoutValue));
+      if (letters.length === 1) await this.#produce(messages.map(withoutValue));
+      else return this.#sendTogether(letters.slice(0, 1));
     }
+    return letters.length;
   }
 
   async #produce(messages: Message[]): Promise<void> {
     const { deadLetterTopic } = this.#options;
     this.#producer ??= this.#connect();
+    const used = this.#producer;
+    const sent = used.then((producer) => producer.send({ topic: deadLetterTopic, acks: -1, messages }));
     try {
-      const producer = await this.#producer;
+      const answers = await withinTime(sent, CALL_TIMEOUT_MS);
       // All go to one partition: an answer for several can leave out one that failed.
-      const answers = await producer.send({ topic: deadLetterTopic, acks: -1, messages });
       const isStored = answers.length === 1 && answers[0]?.errorCode === 0 && answers[0].partition === 0;
       if (!isStored) throw new Error('Kafka did not confirm the dead letters');
     } catch (error) {
-      await this.close();
+      void this.close();
       throw error;
     }
   }
@@ -84,13 +92,16 @@ export class DeadLetters {
     return producer;
   }
 
-  async #createTopic(): Promise<void> {
-    const admin = this.#options.kafka.admin();
+  async #prepare(): Promise<boolean> {
+    const { kafka, deadLetterTopic, createsTopic } = this.#options;
+    const admin = kafka.admin();
     await admin.connect();
     try {
+      if ((await admin.listTopics()).includes(deadLetterTopic)) return true;
+      if (!createsTopic) return false;
       const settings = [{ name: 'max.message.bytes', value: String(MESSAGE_BYTES_MAX) }];
-      await createTopic(admin, this.#options.deadLetterTopic, 1, settings);
-      this.#isTopicThere = true;
+      await createTopic(admin, deadLetterTopic, 1, settings);
+      return true;
     } finally {
       admin.disconnect().catch(() => {}); // nothing depends on how a spent client ends
     }
@@ -103,7 +114,7 @@ function messageOf({ record, reason }: DeadLetter, topic: string): Message {
     key,
     value,
     headers: {
-      ...(headers as Message['headers']),
+      ...withoutNulls(headers),
       'dual_stream.reason': reason,
       'dual_stream.topic': topic,
       'dual_stream.partition': String(partition),
@@ -124,13 +135,24 @@ function isTooLarge(error: unknown): boolean {
   return cause !== undefined && isTooLarge(cause);
 }
 
-/** The end of those that go together, from `at` on: one at least. */
-function endOfRequest(letters: readonly DeadLetter[], at: number): number {
+const written = (value: unknown) => (value ?? Buffer.alloc(0)) as Buffer;
+
+/** Kafka has headers without a value, and kafkajs cannot write them. */
+function withoutNulls(headers: TopicRecord['headers']): NonNullable<Message['headers']> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.map(written) : written(value),
+    ]),
+  );
+}
+
+/** How many go together: one at least. */
+function endOfRequest(letters: readonly DeadLetter[]): number {
   let bytes = 0;
-  for (let end = at; end < letters.length; end += 1) {
-    const { key, value } = (letters[end] as DeadLetter).record;
-    bytes += (key?.length ?? 0) + (value?.length ?? 0) + 500;
-    if (end > at && bytes > REQUEST_BYTES_MAX) return end;
-  }
-  return letters.length;
+  const end = letters.findIndex(({ record: { key, value } }, index) => {
+    bytes += (key?.length ?? 0) + (value?.length ?? 0) + HEADERS_BYTES;
+    return index > 0 && bytes > REQUEST_BYTES_MAX;
+  });
+  return end === -1 ? letters.length : end;
 }

@@ -1,4 +1,5 @@
 import type { Admin, Kafka } from 'kafkajs';
+import { withinTime } from '../kafka/within-time.ts';
 import type { LogRange } from './event-processor.ts';
 
 const CALL_TIMEOUT_MS = 10_000;
@@ -35,20 +36,14 @@ export class KafkaLog {
 
   /** Does something as administrator. @throws Error when Kafka does not answer in time, or not as it should */
   async #ask<Result>(work: (admin: Admin) => Promise<Result>): Promise<Result> {
-    const { promise: timedOut, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => reject(new Error('Kafka does not answer')), CALL_TIMEOUT_MS);
     this.#admin ??= this.#connect();
     const asked = this.#admin;
     try {
-      const answer = asked.then(work);
-      answer.catch(() => {}); // when the timer wins, nobody else looks at how it ends
-      return await Promise.race([answer, timedOut]);
+      return await withinTime(asked.then(work), CALL_TIMEOUT_MS);
     } catch (error) {
       if (this.#admin === asked) this.#admin = undefined;
       disconnect(asked);
       throw error;
-    } finally {
-      clearTimeout(timer);
     }
   }
 

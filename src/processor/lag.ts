@@ -5,6 +5,14 @@ import type { EventRecord } from './record-reader.ts';
 /** Knows of each partition the time of the last record that was stored. */
 export class LastStored {
   readonly #recordedAtMs = new Map<number, number>();
+  /** Since when partitions are behind of which nothing was stored yet. */
+  readonly #behindSinceMs = new Map<number, number>();
+
+  /** The partitions are given out anew. */
+  forget(): void {
+    this.#recordedAtMs.clear();
+    this.#behindSinceMs.clear();
+  }
 
   stored(events: readonly EventRecord[]): void {
     const last = events.at(-1);
@@ -25,9 +33,10 @@ export class LastStored {
       if (high === undefined || position === undefined || position >= high) continue;
       const behind = high - position;
       records += behind;
-      const lastMs = this.#recordedAtMs.get(partition) ?? nowMs;
+      if (!this.#behindSinceMs.has(partition)) this.#behindSinceMs.set(partition, nowMs);
+      const lastMs = this.#recordedAtMs.get(partition) ?? this.#behindSinceMs.get(partition) ?? nowMs;
       seconds = Math.max(seconds, (nowMs - lastMs) / 1_000);
     }
-    return { records, seconds, partitions: assigned.length };
+    return { records, seconds, partitions: assigned.size };
   }
 }

@@ -7,7 +7,7 @@ const AGE_SECONDS = [...LATENCY_SECONDS, 60, 300, 900, 3_600, 21_600, 86_400];
 /** How far behind Kafka the partitions of this process are. */
 export interface Lag {
   readonly records: number;
-  /** How long ago the last record that is stored came, of the partition that is furthest behind; 0: none is. */
+  /** Of the partition that is furthest behind: how long ago the last record came that is stored, or since when it is behind; 0: none is. */
   readonly seconds: number;
   readonly partitions: number;
 }
@@ -66,19 +66,16 @@ export class ProcessorMetrics extends Metrics {
     });
   }
 
-  written({ stored, copies, conflicts }: WriteCounts, seconds: number): void {
+  written({ stored, copies, conflicts, expired }: WriteCounts, seconds: number): void {
     this.#events.inc({ result: 'stored' }, stored);
     this.#events.inc({ result: 'copy' }, copies);
     this.#events.inc({ result: 'conflict' }, conflicts);
+    this.#events.inc({ result: 'expired' }, expired);
     this.#transactions.observe(seconds);
   }
 
   eventAge(seconds: number): void {
     this.#ages.observe(seconds);
-  }
-
-  expired(count: number): void {
-    this.#events.inc({ result: 'expired' }, count);
   }
 
   deadLetter(reason: string): void {

@@ -28,8 +28,8 @@ export interface EventRecord {
 /** Why a record is no event. */
 export type UnreadableReason = 'no-value' | 'invalid-utf8' | 'malformed-json' | 'invalid-event';
 
-/** The last instant of ECMAScript's time, before that of PostgreSQL's. */
-const TIME_MS_MAX = 8.64e15;
+/** So far a clock may be ahead of ours. */
+const AHEAD_MS_MAX = 86_400_000;
 
 /** Reads a record. Those of the service are all events; others may write to the topic, too. */
 export function readRecord(record: TopicRecord): EventRecord | UnreadableReason {
@@ -45,6 +45,7 @@ export function readRecord(record: TopicRecord): EventRecord | UnreadableReason 
   if (!isStoredEvent(event)) return 'invalid-event';
   const { source_type: sourceType, source_id: sourceId, id, type } = event;
   // A record without a time would be the oldest of all, and removed at once; a producer's clock may count in anything.
-  const recordedAtMs = timestampMs >= 0 && timestampMs <= TIME_MS_MAX ? timestampMs : Date.now();
+  const now = Date.now();
+  const recordedAtMs = timestampMs >= 0 && timestampMs <= now + AHEAD_MS_MAX ? timestampMs : now;
   return { sourceType, sourceId, id, type, partition, offset, recordedAtMs, value };
 }

@@ -16,7 +16,8 @@ export interface ReportOptions {
 
 /** Writes down what happens to records. */
 export function processorReport({ log, clock, metrics, lastStored }: ReportOptions): ProcessorReport {
-  let saidAt: number | undefined;
+  /** Partitions that cannot be stored, and when that was said last. */
+  const troubled = new Map<number, number>();
   return {
     processed: (events) => {
       lastStored.stored(events);
@@ -24,18 +25,21 @@ export function processorReport({ log, clock, metrics, lastStored }: ReportOptio
       // Kafka's clock may be ahead of ours.
       for (const { recordedAtMs } of events) metrics.eventAge(Math.max(0, nowMs - recordedAtMs) / 1_000);
     },
-    expired: (count) => metrics.expired(count),
-    trouble: (fault) => {
+    trouble: (partition, fault) => {
+      const saidAt = troubled.get(partition);
       if (fault === undefined) {
-        if (saidAt !== undefined) log.info('events are stored again');
-        saidAt = undefined;
+        troubled.delete(partition);
+        if (saidAt !== undefined) log.info({ partition }, 'events are stored again');
         return;
       }
       metrics.failed();
       const now = clock.now();
       if (saidAt !== undefined && now - saidAt < REPEATED_MS) return;
-      saidAt = now;
-      log.warn({ reason: reasonOf(fault) }, 'events cannot be stored; trying again until they can');
+      troubled.set(partition, now);
+      log.warn(
+        { partition, reason: reasonOf(fault) },
+        'events cannot be stored; trying again until they can',
+      );
     },
     lost: (partition, from, to) => {
       metrics.lost(to - from);

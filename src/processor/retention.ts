@@ -21,7 +21,8 @@ const REMOVE = `
     delete from dual_stream.events
      where ctid = any (array(
        select ctid from dual_stream.events
-        where recorded_at < now() - make_interval(hours => $1) limit ${REMOVED_AT_ONCE}
+        where recorded_at < now() - make_interval(hours => $1)
+        order by recorded_at limit ${REMOVED_AT_ONCE}
      ))
     returning 1
   )

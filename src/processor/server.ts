@@ -28,8 +28,11 @@ const HOUR_MS = 3_600_000;
 export interface Processor {
   /** Where its probes and metrics are, e.g. `http://127.0.0.1:9091`. */
   readonly address: string;
-  /** Finishes what is being stored and leaves the group, within SHUTDOWN_TIMEOUT_MS. Whatever is not finished is not stored. */
-  close(): Promise<void>;
+  /**
+   * Finishes what is being stored and leaves the group. Returns whether that was done within SHUTDOWN_TIMEOUT_MS; whatever was
+   * not finished is stored by others, or later.
+   */
+  close(): Promise<boolean>;
 }
 
 /**
@@ -63,10 +66,11 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
     onStoreState: (isUp) => found('postgres', isUp),
   });
   const topicLog = new KafkaLog(kafka, config.KAFKA_TOPIC);
+  const deadLetterTopic = config.KAFKA_DEAD_LETTER_TOPIC ?? `${config.KAFKA_TOPIC}.dead-letters`;
   const deadLetters = new DeadLetters({
     kafka,
     topic: config.KAFKA_TOPIC,
-    deadLetterTopic: config.KAFKA_DEAD_LETTER_TOPIC ?? `${config.KAFKA_TOPIC}.dead-letters`,
+    deadLetterTopic,
     createsTopic: config.KAFKA_TOPIC_CREATE,
   });
 
@@ -89,6 +93,7 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
     const writer = new EventWriter({
       store,
       log: of,
+      retentionMs: retentionMs === 0 ? undefined : retentionMs,
       onWritten: (counts, seconds) => metrics.written(counts, seconds),
     });
     const processor = new EventProcessor({
@@ -99,11 +104,11 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
       seek: (partition, offset) => consumer.seek(partition, offset),
       write: (write) => writer.write(write),
       sendDeadLetters: async (letters) => {
-        await deadLetters.send(letters);
-        for (const { reason } of letters) metrics.deadLetter(reason);
+        const count = await deadLetters.send(letters);
+        for (const { reason } of letters.slice(0, count)) metrics.deadLetter(reason);
+        return count;
       },
       pause: (ms) => delay(ms),
-      expiredBeforeMs: () => (retentionMs === 0 ? 0 : Date.now() - retentionMs),
       report,
     });
     const unlessDown = ({ message }: Error) =>
@@ -123,6 +128,7 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
       onAssigned: (partitions) => {
         log.info({ partitions }, 'has these partitions now');
         processor.assign(partitions);
+        lastStored.forget();
         aligned.soon();
       },
       take: (records, delivery) => processor.take(records, delivery),
@@ -152,6 +158,12 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
         const version = await migrate(store);
         if (version !== SCHEMA_VERSION) log.info({ from: version, to: SCHEMA_VERSION }, 'made the tables');
         const cluster = await topicLog.cluster();
+        if (!(await deadLetters.prepare()))
+          log.warn(
+            { topic: deadLetterTopic },
+            'there is no topic for dead letters: a record that is no event will hold up others',
+          );
+        if (isLeaving) return undefined;
         return begin({ cluster, topic: config.KAFKA_TOPIC });
       } catch (error) {
         const fault = (error as Error).message;
@@ -162,15 +174,16 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
     }
   }
 
-  const close = async (): Promise<void> => {
+  const close = async (): Promise<boolean> => {
     isLeaving = true;
     retention?.close();
-    const timeUp = delay(config.SHUTDOWN_TIMEOUT_MS, undefined, { ref: false });
-    await Promise.race([starting.then((stop) => stop?.()), timeUp]);
+    const timeUp = delay(config.SHUTDOWN_TIMEOUT_MS, 'late' as const, { ref: false });
+    const isFinished = (await Promise.race([starting.then((stop) => stop?.()), timeUp])) !== 'late';
     topicLog.close();
     // A server that says nothing lets no connection end.
     await Promise.race([Promise.all([deadLetters.close(), disconnect()]), timeUp]);
-    await management.close();
+    await Promise.race([management.close(), timeUp]);
+    return isFinished;
   };
   try {
     const host = config.HOST === 'localhost' ? '127.0.0.1' : config.HOST;
@@ -189,7 +202,10 @@ if (import.meta.main) {
     read: readProcessorConfig,
     start: async (config, log) => {
       const processor = await startProcessor(config, log);
-      return { close: () => processor.close().then(() => undefined) };
+      return {
+        close: async () =>
+          (await processor.close()) ? undefined : { stored: 'not everything that was read' },
+      };
     },
   });
 }

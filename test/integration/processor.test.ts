@@ -167,7 +167,12 @@ describe('the event processor on a real Kafka and PostgreSQL', () => {
     await newTopic();
     await send(
       event('a'),
-      { partition: 0, key: 'k', value: 'no event', headers: { trace: 'x' } },
+      {
+        partition: 0,
+        key: 'k',
+        value: 'no event',
+        headers: { trace: 'x' },
+      },
       event('b'),
     );
     await start();

@@ -22,7 +22,7 @@ let seeks: [partition: number, offset: number][];
 let reports: string[];
 let positionsRead: number;
 let write: (write: PartitionWrite) => Promise<WriteOutcome>;
-let sendDeadLetters: (letters: readonly DeadLetter[]) => Promise<void>;
+let sendDeadLetters: (letters: readonly DeadLetter[]) => Promise<number>;
 
 beforeEach(() => {
   stored = new Map();
@@ -43,14 +43,14 @@ beforeEach(() => {
   };
   sendDeadLetters = async (sent) => {
     letters.push(...sent);
+    return sent.length;
   };
 });
 
 function newProcessor(): EventProcessor {
   const report: ProcessorReport = {
     processed: () => {},
-    expired: (count) => count > 0 && reports.push(`expired ${count}`),
-    trouble: (fault) => fault && reports.push(`trouble ${fault.message}`),
+    trouble: (partition, fault) => fault && reports.push(`trouble ${partition} ${fault.message}`),
     lost: (partition, from, to) => reports.push(`lost ${partition} ${from} ${to}`),
     truncated: (partition, position, high) => reports.push(`truncated ${partition} ${position} ${high}`),
     empty: (partition, from, to) => reports.push(`empty ${partition} ${from} ${to}`),
@@ -73,7 +73,6 @@ function newProcessor(): EventProcessor {
     write: (given) => write(given),
     sendDeadLetters: (sent) => sendDeadLetters(sent),
     pause: async () => {},
-    expiredBeforeMs: () => NOW - 1_000,
     report,
   });
 }
@@ -148,7 +147,7 @@ describe('the event processor', () => {
     assert.equal(await processor.take(records(3, 6), ALIVE), 'sought');
     assert.deepEqual(seeks, [[0, 6]]);
     assert.deepEqual(offsetsWritten(), [0, 1, 2, 3, 4, 5]);
-    assert.deepEqual(reports, ['trouble the connection was lost']);
+    assert.deepEqual(reports, ['trouble 0 the connection was lost']);
   });
 
   it('tries until it works', async () => {
@@ -268,7 +267,7 @@ describe('the event processor', () => {
       attempts += 1;
       assert.deepEqual(writes, []);
       if (attempts < 4) throw new Error('no topic');
-      await works(sent);
+      return works(sent);
     };
     const processor = newProcessor();
     await processor.take({ partition: 0, from: 0, next: 1, records: [recordAt(0, { value: null })] }, ALIVE);
@@ -276,12 +275,90 @@ describe('the event processor', () => {
     assert.equal(stored.get(0), 1);
   });
 
-  it('does not store what the store would remove at once', async () => {
-    const old = recordAt(0, { timestampMs: NOW - 2_000 });
-    await newProcessor().take({ partition: 0, from: 0, next: 2, records: [old, recordAt(1)] }, ALIVE);
-    assert.deepEqual(offsetsWritten(), [1]);
-    assert.deepEqual(reports, ['expired 1']);
-    assert.equal(stored.get(0), 2);
+  it('does not send again what was put aside before something failed', async () => {
+    const works = sendDeadLetters;
+    let attempts = 0;
+    sendDeadLetters = async (sent) => {
+      attempts += 1;
+      if (attempts === 2) throw new Error('no topic');
+      return works(sent.slice(0, 1));
+    };
+    const broken = [0, 1, 2].map((offset) => recordAt(offset, { value: null }));
+    await newProcessor().take({ partition: 0, from: 0, next: 3, records: broken }, ALIVE);
+    assert.deepEqual(
+      letters.map(({ record }) => record.offset),
+      [0, 1, 2],
+    );
+  });
+
+  it('stores what is too much for one transaction in several, and goes on in the middle', async () => {
+    const works = write;
+    write = async (given) => {
+      if (given.from === 10_000) {
+        write = works;
+        throw new Error('no store');
+      }
+      return works(given);
+    };
+    ranges.set(0, { low: 0, high: 30_000 });
+    const processor = newProcessor();
+    assert.equal(await processor.take(records(0, 25_000), ALIVE), 'sought');
+    assert.deepEqual(seeks, [[0, 10_000]]);
+    assert.equal(await processor.take(records(10_000, 25_000), ALIVE), 'stored');
+    assert.deepEqual(offsetsWritten(), [...Array(25_000).keys()]);
+    assert.ok(writes.every(({ events }) => events.length <= 10_000));
+  });
+
+  it('takes no position for one beyond the log that another one moved meanwhile', async () => {
+    ranges.set(0, { low: 0, high: 5 });
+    const processor = newProcessor();
+    await processor.take(records(0, 5), ALIVE);
+    // Each look at the log is followed by somebody else who stores what came since.
+    ranges = new Map();
+    ranges.get = () => {
+      const high = stored.get(0) ?? 0;
+      stored.set(0, high + 10);
+      return { low: 0, high: high + 10 };
+    };
+    stored.set(0, 15);
+    assert.equal(await processor.take(records(5, 8), ALIVE), 'sought');
+    assert.deepEqual(reports, []);
+  });
+
+  it('does not believe that offsets are empty because records were dropped', async () => {
+    const processor = newProcessor();
+    await processor.take(records(0, 3), ALIVE);
+    for (let time = 0; time < 6; time += 1) {
+      assert.equal(await processor.take(records(5, 7), ALIVE), 'sought');
+      write = async () => {
+        throw new Error('no store');
+      };
+      let isCurrent = true;
+      const delivery = {
+        isCurrent: () => isCurrent,
+        heartbeat: async () => {
+          isCurrent = false;
+        },
+      };
+      assert.equal(await processor.take(records(3, 5), delivery), 'left');
+    }
+    assert.ok(!reports.some((report) => report.startsWith('empty')));
+  });
+
+  it('shows no position of a partition that it has lost', async () => {
+    const processor = newProcessor();
+    processor.assign([0]);
+    const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
+    const works = write;
+    write = async (given) => {
+      await held;
+      return works(given);
+    };
+    const taken = processor.take(records(0, 5), ALIVE);
+    processor.assign([1]);
+    letGo();
+    assert.equal(await taken, 'stored');
+    assert.deepEqual([...processor.reached], []);
   });
 
   it('seeks all that it was given, also where nothing arrives', async () => {

@@ -26,7 +26,7 @@ describe('the lag', () => {
       [1, 95],
       [2, 100],
     ]);
-    const processor = { assigned: [0, 1, 2, 3], reached };
+    const processor = { assigned: new Set([0, 1, 2, 3]), reached };
     assert.deepEqual(last.lagOf(processor, ranges, 10_000), { records: 15, seconds: 6, partitions: 4 });
   });
 
@@ -34,7 +34,17 @@ describe('the lag', () => {
     const last = new LastStored();
     last.stored([eventOf(0, 1)]);
     const ranges = new Map([[0, { low: 0, high: 5 }]]);
-    const processor = { assigned: [0], reached: new Map([[0, 5]]) };
+    const processor = { assigned: new Set([0]), reached: new Map([[0, 5]]) };
     assert.deepEqual(last.lagOf(processor, ranges, 1e12), { records: 0, seconds: 0, partitions: 1 });
+  });
+
+  it('grows where nothing was stored yet, from when that was seen', () => {
+    const last = new LastStored();
+    const ranges = new Map([[0, { low: 0, high: 5 }]]);
+    const processor = { assigned: new Set([0]), reached: new Map([[0, 1]]) };
+    assert.equal(last.lagOf(processor, ranges, 10_000).seconds, 0);
+    assert.equal(last.lagOf(processor, ranges, 70_000).seconds, 60);
+    last.forget();
+    assert.equal(last.lagOf(processor, ranges, 80_000).seconds, 0);
   });
 });

@@ -109,8 +109,8 @@ export const mutants: readonly StoreMutant[] = [
     patches: [
       {
         file: 'processor/event-processor.ts',
-        replaced: 'await sendDeadLetters(read.letters);',
-        by: 'void sendDeadLetters;',
+        replaced: 'read.letters = read.letters.slice(await sendDeadLetters(read.letters));',
+        by: '{ read.letters = []; void sendDeadLetters; }',
       },
     ],
   },

@@ -6,6 +6,7 @@ import { describeExit } from '../../dev/child.ts';
 import { temporaryFolder } from '../../dev/folders.ts';
 import { startKafkaCluster } from '../../dev/local-kafka.ts';
 import { startPostgres } from '../../dev/local-postgres.ts';
+import { createTopic } from '../../src/kafka/kafka-topics.ts';
 import { type Assertion, printTable } from '../faults/judge.ts';
 import { readTopicExactly } from '../faults/reader.ts';
 import { startEventLoad } from './event-load.ts';
@@ -81,9 +82,7 @@ async function runOn(
     () => kafka.kill(),
     () => postgres.kill(),
   );
-  await withAdmin(kafka.brokers, (admin) =>
-    admin.createTopics({ topics: [{ topic: TOPIC, numPartitions: PARTITIONS }] }),
-  );
+  await withAdmin(kafka.brokers, (admin) => createTopic(admin, TOPIC, PARTITIONS));
 
   const folder = temporaryFolder('store-faults');
   const processors: ProcessorProcess[] = [];

@@ -3,6 +3,7 @@ import { brokerAddresses } from '../config.ts';
 import { kafkaClient } from '../kafka/kafka-client.ts';
 import { isSecretInClear, saslOptions } from '../kafka/kafka-sasl.ts';
 import type { Metrics } from '../metrics.ts';
+import { openTogether } from '../open-together.ts';
 import { openStore, type Store } from '../store/postgres.ts';
 import type { ProcessorConfig } from '../store-config.ts';
 import { tlsFilesOf } from '../tls-files.ts';
@@ -29,10 +30,12 @@ export function openConnections(
   },
 ): Connections {
   const { applicationName, storeConnectionsMax, log, metrics, onStoreState } = options;
-  const kafkaFiles = config.KAFKA_SSL ? tlsFilesOf(config, 'KAFKA_SSL', { log, metrics }) : undefined;
-  const postgresFiles = config.POSTGRES_SSL
-    ? tlsFilesOf(config, 'POSTGRES_SSL', { log, metrics })
-    : undefined;
+  const files = openTogether((keep) => {
+    const filesOf = (setting: 'KAFKA_SSL' | 'POSTGRES_SSL') =>
+      config[setting] ? keep(tlsFilesOf(config, setting, { log, metrics })) : undefined;
+    return { kafka: filesOf('KAFKA_SSL'), postgres: filesOf('POSTGRES_SSL') };
+  });
+  const { kafka: kafkaFiles, postgres: postgresFiles } = files;
   const kafkaLog = log.child({ part: 'kafka' });
   if (isSecretInClear(config))
     kafkaLog.warn('KAFKA_SSL is not set: what proves to Kafka who this is goes over the network in clear');
@@ -54,8 +57,7 @@ export function openConnections(
     ...(onStoreState && { onState: onStoreState }),
   });
   const close = async () => {
-    kafkaFiles?.close();
-    postgresFiles?.close();
+    files.close();
     await store.close();
   };
   return { kafka, store, close };

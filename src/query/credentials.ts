@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { type Authentication, openAuthentication } from '../authentication.ts';
 import type { Metrics } from '../metrics.ts';
+import { openTogether } from '../open-together.ts';
 import type { QueryConfig } from '../store-config.ts';
 import { type TlsFiles, type TlsMaterial, type TlsSetting, tlsFilesOf } from '../tls-files.ts';
 
@@ -28,25 +29,13 @@ export function openCredentials(
   },
 ): Credentials {
   const { log, metrics, onHttpChange } = options;
-  const opened: { close(): void }[] = [];
-  const close = () => {
-    for (const part of opened) part.close();
-  };
-  const keep = <Part extends { close(): void } | undefined>(part: Part): Part => {
-    if (part !== undefined) opened.push(part);
-    return part;
-  };
-  const files = (setting: TlsSetting, onChange?: (material: TlsMaterial) => void) =>
-    keep(tlsFilesOf(config, setting, { log, metrics, ...(onChange && { onChange }) }));
-  try {
+  return openTogether((keep) => {
+    const files = (setting: TlsSetting, onChange?: (material: TlsMaterial) => void) =>
+      keep(tlsFilesOf(config, setting, { log, metrics, ...(onChange && { onChange }) }));
     return {
       http: config.TLS_CERT_FILE === undefined ? undefined : files('TLS', onHttpChange),
       postgres: config.POSTGRES_SSL ? files('POSTGRES_SSL') : undefined,
       authentication: keep(openAuthentication(config, log.child({ part: 'authentication' }), metrics)),
-      close,
     };
-  } catch (error) {
-    close();
-    throw error;
-  }
+  });
 }

@@ -6,6 +6,7 @@ import type { BufferBudget } from '../http/buffer-budget.ts';
 import { httpServer } from '../http/http-server.ts';
 import { managementRoutes, type ProbeOptions, probeRoutes, problemPages } from '../http/probe-routes.ts';
 import { ProblemDocument } from '../http/problem.ts';
+import { discardBody } from '../http/receive-body.ts';
 import type { TlsMaterial } from '../tls-files.ts';
 import { type EventRouteOptions, eventRoute, WAIT_MAX_S } from './event-route.ts';
 import { type ListRouteOptions, listRoute } from './list-route.ts';
@@ -70,6 +71,11 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
       next();
     });
     admission(scope, routeOptions);
+    // After it, as what has been read to its end would look like a client that left while it was checked.
+    scope.addHook('onRequest', (request, _reply, next) => {
+      discardBody(request.raw);
+      next();
+    });
     eventRoute(scope, routeOptions);
     listRoute(scope, routeOptions);
     done();

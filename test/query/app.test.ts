@@ -226,6 +226,23 @@ describe('GET of one event', () => {
     assert.deepEqual([ended, budget.bytes], [[true, true], 0]);
   });
 
+  it('reads what is sent as a body and keeps none of it, so that it hides no client that goes away', async () => {
+    const { promise: left, resolve } = Promise.withResolvers<'left'>();
+    const port = await listen({
+      awaitEvent: (_identity, _ms, gone) => {
+        gone.addEventListener('abort', () => resolve('left'));
+        return left;
+      },
+    });
+    const client = await RawClient.connect(port);
+    const body = 'x'.repeat(300_000);
+    client.write(`GET ${PATH}?wait=5 HTTP/1.1\r\nHost: a\r\nContent-Length: 400000\r\n\r\n${body}`);
+    await delay(50);
+    client.destroy();
+    assert.equal(await Promise.race([left, delay(1_000, 'still waits', { ref: false })]), 'left');
+    resolve('left');
+  });
+
   it('lets those who wait go when the program stops', async () => {
     const { promise, resolve } = Promise.withResolvers<'left'>();
     const app = await open({ awaitEvent: () => promise, stopWaiting: () => resolve('left') });

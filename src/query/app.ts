@@ -25,7 +25,7 @@ const ANSWER_TIMEOUT_MS = 4 * QUESTION_TIMEOUT_MS + WAIT_MAX_S * 1_000;
 export interface AppOptions
   extends Pick<AdmissionOptions, 'authentication' | 'rateLimiter'>,
     Pick<EventRouteOptions, 'readEvent' | 'awaitEvent'>,
-    Pick<ListRouteOptions, 'readPage' | 'cursors'> {
+    Pick<ListRouteOptions, 'readPage' | 'cursors' | 'leaveTimeoutMs'> {
   /** Ends what waits for an event: the program stops. */
   readonly stopWaiting: () => void;
   readonly readiness: () => QueryDependencies;

@@ -1,24 +1,21 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type, { type Static } from 'typebox';
-import type { CountAnswer, KeepRequest } from '../http/http-server.ts';
-import type { AnswerProblem } from '../http/problem.ts';
+import type { KeepRequest } from '../http/http-server.ts';
 import { ADMISSION_CODES, problemResponses, REQUEST_ID_PARAMETER } from '../http/specification.ts';
 import type { AwaitedEvents } from './awaited-events.ts';
 import { EventParameters, isReadableEvent, PARAMETER_LENGTH_MAX, sourceOf } from './source-parameters.ts';
 import { CACHED_HEADERS, EXAMPLES_OF_READING, IF_NONE_MATCH_PARAMETER } from './specification.ts';
 import type { StoredEvents } from './stored-events.ts';
-import { taggedAnswer } from './tagged-answer.ts';
+import { type TaggedAnswerOptions, taggedAnswer } from './tagged-answer.ts';
 
 /** Seconds; a notification is ahead of the store by less. */
 export const WAIT_MAX_S = 5;
 
-export interface EventRouteOptions {
+export interface EventRouteOptions extends TaggedAnswerOptions {
   /** The bytes of an event, or why there are none. */
   readonly readEvent: StoredEvents['event'];
   /** Waits until an event is there. */
   readonly awaitEvent: AwaitedEvents['wait'];
-  readonly answerProblem: AnswerProblem;
-  readonly countAnswer: CountAnswer;
   readonly keepRequest: KeepRequest;
   readonly isClosing: () => boolean;
 }

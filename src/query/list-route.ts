@@ -1,22 +1,19 @@
 import type { FastifyInstance } from 'fastify';
 import Type, { type Static } from 'typebox';
 import { EventInput, type Fault } from '../event.ts';
-import type { CountAnswer, KeepRequest } from '../http/http-server.ts';
-import type { AnswerProblem } from '../http/problem.ts';
+import type { KeepRequest } from '../http/http-server.ts';
 import { ADMISSION_CODES, problemResponses, REQUEST_ID_PARAMETER } from '../http/specification.ts';
 import { CURSOR_LENGTH_MAX, type Cursors } from './cursor.ts';
 import { LOOKED_AT_MAX, type Look } from './event-queries.ts';
 import { isReadableSource, PARAMETER_LENGTH_MAX, SourceParameters, sourceOf } from './source-parameters.ts';
 import { CACHED_HEADERS, EXAMPLES_OF_READING, IF_NONE_MATCH_PARAMETER } from './specification.ts';
 import type { StoredEvents } from './stored-events.ts';
-import { taggedAnswer } from './tagged-answer.ts';
+import { type TaggedAnswerOptions, taggedAnswer } from './tagged-answer.ts';
 
-export interface ListRouteOptions {
+export interface ListRouteOptions extends TaggedAnswerOptions {
   readonly readPage: StoredEvents['page'];
   /** Those of the store as it is known now; `undefined`: it is not known yet. */
   readonly cursors: () => Cursors | undefined;
-  readonly answerProblem: AnswerProblem;
-  readonly countAnswer: CountAnswer;
   readonly keepRequest: KeepRequest;
 }
 

@@ -5,6 +5,7 @@ import { StoredEvent } from '../event.ts';
 import type { ProblemParts } from '../http/problem.ts';
 import { openapi, transportText } from '../http/specification.ts';
 import { QueryConfigSchema } from '../store-config.ts';
+import { LEAVE_TIMEOUT_MS } from './tagged-answer.ts';
 
 /** A limit in words: `CONNECTIONS_MAX (6000 unless configured)`. */
 function limitText(name: 'CONNECTIONS_MAX' | 'BUFFER_MAX_BYTES'): string {
@@ -16,7 +17,7 @@ export const specification: FastifyDynamicSwaggerOptions = openapi({
   title: 'dual-stream query',
   description: [
     'Reads the events that the event processor has put into the event store: one by its identity, or those of a source. What was stored in Kafka is here a moment later, and until it is so old that it is removed.',
-    `${transportText}; ${limitText('CONNECTIONS_MAX')} may be open (503). Requests and answers may hold ${limitText('BUFFER_MAX_BYTES')} in memory together (503), and an event that is larger than a third of it cannot be read. HEAD is answered as GET is, without the body.`,
+    `${transportText}; ${limitText('CONNECTIONS_MAX')} may be open (503). Requests and answers may hold ${limitText('BUFFER_MAX_BYTES')} in memory together (503), and an event that is larger than a third of it cannot be read. An answer of more than 16 KiB has ${LEAVE_TIMEOUT_MS / 1000} seconds to leave before its connection is closed. HEAD is answered as GET is, without the body.`,
   ],
   action: 'read',
   tags: [

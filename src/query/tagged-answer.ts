@@ -4,6 +4,12 @@ import type { CountAnswer } from '../http/http-server.ts';
 import type { AnswerProblem } from '../http/problem.ts';
 
 const TAG_BYTES = 16;
+
+/** How long a large answer may take to leave. Who reads more slowly would keep what others need to be answered. */
+export const LEAVE_TIMEOUT_MS = 20_000;
+/** Smaller ones leave at once into what the system keeps for a connection. */
+const LARGE_BYTES = 16 * 1024;
+
 const ENTITY_TAG = /(?:W\/)?("[^"]*")/g;
 
 /**
@@ -24,15 +30,35 @@ export function isKnown(ifNoneMatch: string | undefined, tag: string): boolean {
   return [...ifNoneMatch.matchAll(ENTITY_TAG)].some(([, known]) => known === tag);
 }
 
+export interface TaggedAnswerOptions {
+  readonly answerProblem: AnswerProblem;
+  readonly countAnswer: CountAnswer;
+  /** LEAVE_TIMEOUT_MS unless it is given. */
+  readonly leaveTimeoutMs?: number;
+}
+
 /** Answers with JSON that is there, or says that it has not changed. */
 export function taggedAnswer(
   request: FastifyRequest,
   reply: FastifyReply,
   body: Buffer,
-  { answerProblem, countAnswer }: { answerProblem: AnswerProblem; countAnswer: CountAnswer },
+  { answerProblem, countAnswer, leaveTimeoutMs = LEAVE_TIMEOUT_MS }: TaggedAnswerOptions,
 ): FastifyReply {
   const tag = entityTag(body);
   if (isKnown(request.headers['if-none-match'], tag)) return reply.code(304).header('etag', tag).send();
   if (!countAnswer(request, body.length)) return reply.send(answerProblem(reply, { code: 'busy' }));
+  if (body.length > LARGE_BYTES) leaveWithin(leaveTimeoutMs, request, reply);
   return reply.header('etag', tag).header('content-type', 'application/json; charset=utf-8').send(body);
+}
+
+/** Ends the connection if the answer has not left by then, however steadily it is read. */
+function leaveWithin(ms: number, { raw: { socket } }: FastifyRequest, { raw: answer }: FastifyReply): void {
+  const timer = setTimeout(() => socket.destroy(), ms);
+  const stop = () => {
+    clearTimeout(timer);
+    socket.off('close', stop);
+  };
+  answer.once('close', stop);
+  // One that waits behind others is not told.
+  socket.once('close', stop);
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { after, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
@@ -406,6 +406,34 @@ describe('the query API', () => {
     for (const url of [PATH, LIST]) assert.equal((await none.inject({ url })).json().code, 'busy');
     await delay(10);
     assert.equal(budget.bytes, 0);
+  });
+
+  it('closes the connection of a large answer that does not leave in its time, and keeps nothing of it', async () => {
+    const budget = new BufferBudget({ bytesMax: 64 * 1024 * 1024, eventsMax: 0 });
+    const large = Buffer.alloc(16 * 1024 * 1024, ' ');
+    const port = await listen({ budget, leaveTimeoutMs: 300, readEvent: async () => large });
+    const slow = connect({ port, host: '127.0.0.1' }).on('error', () => {});
+    after(() => slow.destroy());
+    slow.write(`GET ${PATH} HTTP/1.1\r\nHost: a\r\n\r\n`);
+    // It reads all the time, so that it is never idle.
+    const trickle = setInterval(() => slow.read(1_000), 10);
+    await delay(150);
+    assert.ok(budget.bytes > large.length);
+    await delay(400);
+    clearInterval(trickle);
+    assert.equal(budget.bytes, 0);
+  });
+
+  it('keeps the connection of a large answer that has left', async () => {
+    const large = Buffer.alloc(100_000, ' ');
+    const port = await listen({ leaveTimeoutMs: 100, readEvent: async () => large });
+    const client = await RawClient.connect(port);
+    for (let count = 0; count < 2; count += 1) {
+      client.write(`GET ${PATH} HTTP/1.1\r\nHost: a\r\n\r\n`);
+      assert.equal((await client.answer())?.body.length, large.length);
+      await delay(200);
+    }
+    client.destroy();
   });
 
   it('answers a bug with 500 and the store with 503, and shows nothing of either', async () => {

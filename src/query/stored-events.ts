@@ -1,4 +1,5 @@
 import type { BufferBudget, Hold } from '../http/buffer-budget.ts';
+import type { Query } from '../store/postgres.ts';
 import type { BoundedStore, Refusal } from './bounded-store.ts';
 import {
   type EventIdentity,
@@ -17,6 +18,8 @@ const SMALL_BYTES = 16 * 1024;
 const PAGE_BYTES_MAX = 4 * 1024 * 1024;
 /** Several pages are read at the same time, and others wait for their clients. */
 const PAGES_IN_BUFFER = 16;
+
+type Ask = <Answer>(question: (query: Query) => Promise<Answer>) => Promise<Answer | Refusal>;
 
 /** A page, with what was there of its events when they were read. */
 export interface ReadPage extends Pick<Page, 'before' | 'after'> {
@@ -42,11 +45,11 @@ export class StoredEvents {
 
   /** The bytes of an event; `absent`: there is none. */
   event(identity: EventIdentity): Promise<Buffer | 'absent' | Refusal> {
-    return this.#counting(async (hold) => {
+    return this.#counting(async (hold, ask) => {
       let bytesMax = SMALL_BYTES;
       while (hold.take(bytesMax * COST_OF_BYTE)) {
         const allowed = bytesMax;
-        const found = await this.#store.ask(async (query) => storedEvent(query, identity, allowed));
+        const found = await ask((query) => storedEvent(query, identity, allowed));
         if (typeof found === 'string') return found;
         if (found === undefined) return 'absent';
         if (found.value !== null) return found.value;
@@ -57,24 +60,30 @@ export class StoredEvents {
   }
 
   page(source: Source, look: Look): Promise<ReadPage | Refusal> {
-    return this.#counting(async (hold) => {
-      const seen = await this.#store.ask((query) => lookAtEvents(query, source, look));
+    return this.#counting(async (hold, ask) => {
+      const seen = await ask((query) => lookAtEvents(query, source, look));
       if (typeof seen === 'string') return seen;
       const { seqs, bytes, before, after } = pageOf(look, seen, this.#pageBytesMax);
       const { epoch } = seen;
       if (seqs.length === 0) return { epoch, values: [], before, after };
       if (!hold.take(bytes * COST_OF_BYTE)) return 'busy';
-      const values = await this.#store.ask((query) => valuesOf(query, source, seqs));
+      const values = await ask((query) => valuesOf(query, source, seqs));
       return typeof values === 'string' ? values : { epoch, values, before, after };
     });
   }
 
-  async #counting<Result>(read: (hold: Hold) => Promise<Result>): Promise<Result> {
+  /** What is counted is kept for a question that was given up until it is over: its answer may be arriving. */
+  async #counting<Result>(read: (hold: Hold, ask: Ask) => Promise<Result>): Promise<Result> {
     const hold = this.#budget.open();
+    let over: Promise<unknown> = Promise.resolve();
+    const ask: Ask = (question) =>
+      this.#store.ask(question, (givenUp) => {
+        over = givenUp;
+      });
     try {
-      return await read(hold);
+      return await read(hold, ask);
     } finally {
-      hold.close();
+      void over.then(() => hold.close());
     }
   }
 }

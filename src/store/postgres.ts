@@ -14,8 +14,15 @@ const ignoreError = () => {};
 /** Runs one statement and resolves with its rows; or several without parameters, and resolves with none. */
 export type Query = <Row extends QueryResultRow>(text: string, values?: readonly unknown[]) => Promise<Row[]>;
 
+/** Nothing is sent once it is given up: while it waited for a connection, those who asked may have left. */
+export type GivableQuery = <Row extends QueryResultRow>(
+  text: string,
+  values?: readonly unknown[],
+  givenUp?: AbortSignal,
+) => Promise<Row[]>;
+
 export interface Store {
-  readonly query: Query;
+  readonly query: GivableQuery;
   /** Runs statements as one transaction: all of them, or, when one or `work` fails, none. */
   transaction<Result>(work: (query: Query) => Promise<Result>): Promise<Result>;
   /** Lets what is under way end. May be called twice. */
@@ -90,7 +97,18 @@ export function openStore(options: StoreOptions): Store {
   };
 
   return {
-    query: (text, values) => withClient((query) => query(text, values)),
+    async query<Row extends QueryResultRow>(
+      text: string,
+      values?: readonly unknown[],
+      givenUp?: AbortSignal,
+    ) {
+      givenUp?.throwIfAborted();
+      const rows = await withClient(async (query) =>
+        givenUp?.aborted ? undefined : query<Row>(text, values),
+      );
+      if (rows === undefined) throw givenUp?.reason;
+      return rows;
+    },
     transaction: (work) =>
       withClient(async (query) => {
         await query('begin');

@@ -378,6 +378,29 @@ describe('the query API on a real PostgreSQL', () => {
     });
   }
 
+  it('sends nothing to PostgreSQL for those who gave up waiting for a connection', async () => {
+    const one = openStore({
+      url: postgres.url,
+      tls: undefined,
+      applicationName: 'one',
+      connectionsMax: 1,
+      statementTimeoutMs: 5_000,
+      log,
+    });
+    try {
+      const slow = one.query('select pg_sleep(0.3)');
+      const givenUp = new AbortController();
+      const second = one.query('create table public.sent ()', [], givenUp.signal);
+      givenUp.abort();
+      await assert.rejects(second, { name: 'AbortError' });
+      await slow;
+      const [row] = await one.query(`select to_regclass('public.sent') as sent`);
+      assert.deepEqual(row, { sent: null });
+    } finally {
+      await one.close();
+    }
+  });
+
   it('stops within its time, and tells those who wait', async () => {
     const stopping = await start();
     await until(() => isReady(stopping));

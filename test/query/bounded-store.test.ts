@@ -3,6 +3,7 @@ import { beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BoundedStore, type BoundedStoreOptions } from '../../src/query/bounded-store.ts';
 import { storeFaultLog } from '../../src/query/store-fault.ts';
+import type { GivableQuery } from '../../src/store/postgres.ts';
 
 let kinds: string[];
 let took: number[];
@@ -52,6 +53,28 @@ describe('the bounded store', () => {
     resolve(7);
     await delay(1);
     assert.equal(await store.ask(async () => 1), 1);
+  });
+
+  it('sends nothing more for a question that is given up', async () => {
+    const signals: (AbortSignal | undefined)[] = [];
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const query: GivableQuery = async (_text, _values, givenUp) => {
+      signals.push(givenUp);
+      await promise;
+      return [];
+    };
+    const over: Promise<unknown>[] = [];
+    const asked = open({ query, timeoutMs: 20 }).ask(
+      (ask) => ask('select 1'),
+      (givenUp) => over.push(givenUp),
+    );
+    await delay(1);
+    assert.deepEqual([signals[0]?.aborted, over.length], [false, 0]);
+    assert.equal(await asked, 'store-unavailable');
+    assert.deepEqual([signals[0]?.aborted, over.length], [true, 1]);
+    assert.equal(await Promise.race([over[0], delay(20, 'under way')]), 'under way');
+    resolve();
+    assert.notEqual(await Promise.race([over[0], delay(20, 'under way')]), 'under way');
   });
 
   it('asks nothing of a store that is known to be down', async () => {

@@ -1,4 +1,5 @@
 import Type, { type Static } from 'typebox';
+import { connectionProblems, fitConnections } from './connections-allowed.ts';
 import { readSettings } from './settings.ts';
 
 /**
@@ -7,10 +8,6 @@ import { readSettings } from './settings.ts';
  */
 
 const MiB = 1024 * 1024;
-const BUFFER_BYTES_PER_CONNECTION = 10 * 1024;
-const BUFFER_BYTES_PER_TLS_CONNECTION = 100 * 1024;
-/** So few connections are allowed with any buffer. */
-const CONNECTIONS_FEW = 500;
 /** Signatures that need no secret of ours. With one that does (HS256), whoever knows a public key could sign. */
 const JWT_ALGORITHMS = [
   'RS256',
@@ -483,9 +480,7 @@ function fitToMemory(config: Config, env: NodeJS.ProcessEnv, memoryLimitBytes: n
     const sixth = Math.max(MiB, Math.floor(memoryLimitBytes / 6));
     config.BUFFER_MAX_BYTES = Math.min(config.BUFFER_MAX_BYTES, sixth);
   }
-  if (!env.CONNECTIONS_MAX) {
-    config.CONNECTIONS_MAX = Math.min(config.CONNECTIONS_MAX, connectionsAllowed(config));
-  }
+  fitConnections(config, env);
   if (!env.BODY_MAX_BYTES) {
     config.BODY_MAX_BYTES = Math.min(config.BODY_MAX_BYTES, bodyBytesAllowed(config.BUFFER_MAX_BYTES));
   }
@@ -494,16 +489,6 @@ function fitToMemory(config: Config, env: NodeJS.ProcessEnv, memoryLimitBytes: n
 /** Arriving bodies may hold a quarter of the buffer, and the objects around a request count too. */
 function bodyBytesAllowed(bufferBytesMax: number): number {
   return Math.floor(bufferBytesMax / 4) - 64 * 1024;
-}
-
-/**
- * An open connection keeps about 9 KB resident, or with TLS 67 KB and, after a large body, 135 KB. They are not counted
- * in the buffer, but share the memory that promise P3 allows beside it: two bytes for each of its bytes and 48 MB.
- */
-function connectionsAllowed({ BUFFER_MAX_BYTES, TLS_CERT_FILE }: Config): number {
-  const bytesEach =
-    TLS_CERT_FILE === undefined ? BUFFER_BYTES_PER_CONNECTION : BUFFER_BYTES_PER_TLS_CONNECTION;
-  return Math.max(CONNECTIONS_FEW, Math.floor(BUFFER_MAX_BYTES / bytesEach));
 }
 
 function relationProblems(config: Config): string[] {
@@ -521,11 +506,7 @@ function relationProblems(config: Config): string[] {
       'BODY_MAX_BYTES must not be more than a quarter of BUFFER_MAX_BYTES, less 64 KiB: that is all that arriving bodies may hold',
     );
   }
-  if (config.CONNECTIONS_MAX > connectionsAllowed(config)) {
-    problems.push(
-      'CONNECTIONS_MAX must not be more than one for each 10 KiB of BUFFER_MAX_BYTES, with TLS for each 100 KiB (500 are always allowed), or memory passes its bound',
-    );
-  }
+  problems.push(...connectionProblems(config));
   if (config.REDIS_MODE === 'standalone' && config.REDIS_URL?.includes(',')) {
     problems.push('REDIS_URL must be one address, unless REDIS_MODE is sentinel or cluster');
   }

@@ -1,5 +1,6 @@
 import Type, { type Static, type TObject } from 'typebox';
 import { ConfigSchema } from './config.ts';
+import { connectionProblems, fitConnections } from './connections-allowed.ts';
 import { readSettings } from './settings.ts';
 
 /**
@@ -185,10 +186,18 @@ export function readProcessorConfig(env: NodeJS.ProcessEnv): ProcessorConfig {
 
 /** @throws ConfigError with every problem, relations between settings included. */
 export function readQueryConfig(env: NodeJS.ProcessEnv): QueryConfig {
-  return readSettings(QueryConfigSchema, env, (config) => [
+  return readSettings(QueryConfigSchema, env, (config) => {
+    fitConnections(config, env);
+    return queryProblems(config);
+  });
+}
+
+function queryProblems(config: QueryConfig): string[] {
+  return [
     ...pairProblems(config, 'POSTGRES_SSL'),
     ...urlProblems(config, 'AUTH_JWT_JWKS_URL'),
     ...urlProblems(config, 'POSTGRES_URL'),
+    ...connectionProblems(config),
     ...((config.TLS_CERT_FILE === undefined) !== (config.TLS_KEY_FILE === undefined)
       ? ['TLS_CERT_FILE and TLS_KEY_FILE must be set together']
       : []),
@@ -196,7 +205,7 @@ export function readQueryConfig(env: NodeJS.ProcessEnv): QueryConfig {
       ? ['TLS_CLIENT_CA_FILE needs TLS_CERT_FILE and TLS_KEY_FILE']
       : []),
     ...(config.MANAGEMENT_PORT === config.PORT ? ['MANAGEMENT_PORT must differ from PORT'] : []),
-  ]);
+  ];
 }
 
 /** Schemas of all programs: what is in an environment that they share is known to each. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { brokerAddresses, ConfigSchema, isTracing, readConfig } from '../src/config.ts';
 import { ConfigError, unknownSettings } from '../src/settings.ts';
+import { readQueryConfig } from '../src/store-config.ts';
 
 const enough = { AUTH_MODE: 'none', KAFKA_BROKERS: '127.0.0.1:9092', REDIS_URL: 'redis://127.0.0.1:6379' };
 const NO_LIMIT = 0;
@@ -149,6 +150,23 @@ describe('configuration', () => {
     const large = { ...enough, BUFFER_MAX_BYTES: String(256 * MiB) };
     assert.equal(readConfig(large, NO_LIMIT).CONNECTIONS_MAX, 6_000);
     assert.equal(readConfig({ ...large, CONNECTIONS_MAX: '20000' }, NO_LIMIT).CONNECTIONS_MAX, 20_000);
+  });
+
+  it('P3: fits the connections of the query API likewise', () => {
+    const settings = { AUTH_MODE: 'none', POSTGRES_URL: 'postgres://127.0.0.1/events' };
+    const tls = { TLS_CERT_FILE: 'x', TLS_KEY_FILE: 'x' };
+    const small = { ...settings, BUFFER_MAX_BYTES: String(8 * MiB) };
+    assert.equal(readQueryConfig(settings).CONNECTIONS_MAX, 6_000);
+    assert.equal(readQueryConfig(small).CONNECTIONS_MAX, 819);
+    assert.equal(readQueryConfig({ ...settings, ...tls }).CONNECTIONS_MAX, 655);
+    assert.equal(readQueryConfig({ ...small, ...tls, CONNECTIONS_MAX: '500' }).CONNECTIONS_MAX, 500);
+    for (const [more, connections] of [
+      [{}, '820'],
+      [tls, '501'],
+    ] as const) {
+      const tooMany = { ...small, ...more, CONNECTIONS_MAX: connections };
+      assert.throws(() => readQueryConfig(tooMany), /CONNECTIONS_MAX must not be more/);
+    }
   });
 
   it('makes spans where there is a collector, unless it is told not to', () => {

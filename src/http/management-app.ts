@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import swagger from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
@@ -41,4 +42,10 @@ export async function managementApp(options: ManagementOptions): Promise<Fastify
 
   await app.ready();
   return app;
+}
+
+/** Closes it within a time: Node waits a minute for somebody who stops in the middle of a request. */
+export async function closeManagement(app: FastifyInstance, ms: number): Promise<void> {
+  await Promise.race([app.close(), delay(Math.max(0, ms), undefined, { ref: false })]);
+  app.server.closeAllConnections();
 }

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { systemClock as clock } from '../clock.ts';
 import { brokerAddresses, type Config, isTracing, readConfig } from '../config.ts';
 import { BufferBudget } from '../http/buffer-budget.ts';
-import { managementApp } from '../http/management-app.ts';
+import { closeManagement, managementApp } from '../http/management-app.ts';
 import { RateLimiter } from '../http/rate-limits.ts';
 import { kafkaClient } from '../kafka/kafka-client.ts';
 import { isSecretInClear, saslOptions } from '../kafka/kafka-sasl.ts';
@@ -26,6 +26,8 @@ import { TRACE_HEADERS_BYTES_MAX } from './trace-context.ts';
 /** Longer than the broker-side timeout, so that it is Kafka that answers (ARCHITECTURE.md, timing). */
 const REQUEST_TIMEOUT_MS = 11_000;
 const NOTIFIER_CLOSE_MS = 1_000;
+/** At least, as it is the last to close. */
+const MANAGEMENT_CLOSE_MS = 1_000;
 /** A batch never needs to be larger than this to be efficient, whatever the topic allows. */
 const BATCH_BYTES_MAX = 1_000_000;
 const BATCH_RECORDS_MAX = 10_000;
@@ -189,7 +191,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     await producer.close();
     await notifier?.close(NOTIFIER_CLOSE_MS);
     await tracing?.close();
-    await management?.close();
+    if (management) await closeManagement(management, Math.max(MANAGEMENT_CLOSE_MS, giveUpAt - clock.now()));
     rateLimiter?.close();
     credentials.close();
     stopCollecting();

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { systemClock as clock } from '../clock.ts';
 import { BufferBudget } from '../http/buffer-budget.ts';
-import { managementApp } from '../http/management-app.ts';
+import { closeManagement, managementApp } from '../http/management-app.ts';
 import { RateLimiter } from '../http/rate-limits.ts';
 import { runProgram } from '../program.ts';
 import { SCHEMA_VERSION, versionOf } from '../store/migrations.ts';
@@ -152,10 +152,11 @@ export async function startQuery(config: QueryConfig, log: Logger): Promise<Quer
 
   const close = async (): Promise<boolean> => {
     isLeaving = true;
+    const giveUpAt = clock.now() + config.SHUTDOWN_TIMEOUT_MS;
     const timeUp = delay(config.SHUTDOWN_TIMEOUT_MS, 'late' as const, { ref: false });
     const isAnswered = (await Promise.race([app.close(), timeUp])) !== 'late';
     watch.close();
-    await management?.close();
+    if (management) await closeManagement(management, giveUpAt - clock.now());
     rateLimiter?.close();
     credentials.close();
     // A server that does not answer lets no connection end.

@@ -14,6 +14,7 @@ import { type QueryServer, startQuery } from '../../src/query/server.ts';
 import { migrate } from '../../src/store/migrations.ts';
 import { openStore, type Store } from '../../src/store/postgres.ts';
 import { readQueryConfig } from '../../src/store-config.ts';
+import { RawClient } from '../raw-client.ts';
 import { readDocument } from '../specification.ts';
 import { until } from './local-service.ts';
 
@@ -402,13 +403,19 @@ describe('the query API on a real PostgreSQL', () => {
   });
 
   it('stops within its time, and tells those who wait', async () => {
-    const stopping = await start();
+    const managementPort = await freePort();
+    const stopping = await start({ MANAGEMENT_PORT: String(managementPort) });
     await until(() => isReady(stopping));
+    const halfSent = await RawClient.connect(managementPort);
+    halfSent.write('GET /livez HTTP/1.1\r\nHo');
     const waiting = get(`${eventPath({ id: 'nothing' })}?wait=5`, {}, stopping);
     await delay(200);
     stopping.leave();
     assert.equal((await fetch(`${stopping.address}/readyz`)).status, 503);
+    const startedAt = performance.now();
     assert.equal(await stopping.close(), true);
+    assert.ok(performance.now() - startedAt < 5_000);
+    halfSent.destroy();
     const { status, json } = await waiting;
     assert.deepEqual([status, json().code], [503, 'shutting-down']);
   });

@@ -168,6 +168,12 @@ export const errors = {
     'Internal error',
     'A fault in this service. The outcome is not known; send it again, an event with the same id. The log holds the reason under the request id.',
   ),
+  'event-too-large-to-read': row(
+    507,
+    false,
+    'The event is too large to be read',
+    'The event that was asked for, or the next one of the list, is larger than a third of BUFFER_MAX_BYTES, which this instance never has room for. An operator has to raise that setting of the query API.',
+  ),
   'auth-unavailable': row(
     503,
     true,

@@ -135,6 +135,7 @@ const schema = {
         ...ADMISSION_CODES,
         'store-unavailable',
         'busy',
+        'event-too-large-to-read',
         'shutting-down',
       ],
       [],

@@ -163,7 +163,15 @@ const schema = {
     },
     304: { description: 'What the client has still holds.', type: 'null', headers: CACHED_HEADERS },
     ...problemResponses(
-      ['not-found', 'uri-too-long', 'invalid-request', ...ADMISSION_CODES, 'store-unavailable', 'busy'],
+      [
+        'not-found',
+        'uri-too-long',
+        'invalid-request',
+        ...ADMISSION_CODES,
+        'store-unavailable',
+        'busy',
+        'event-too-large-to-read',
+      ],
       [],
       EXAMPLES_OF_READING,
     ),

@@ -17,7 +17,7 @@ export const specification: FastifyDynamicSwaggerOptions = openapi({
   title: 'dual-stream query',
   description: [
     'Reads the events that the event processor has put into the event store: one by its identity, or those of a source. What was stored in Kafka is here a moment later, and until it is so old that it is removed.',
-    `${transportText}; ${limitText('CONNECTIONS_MAX')} may be open (503). Requests and answers may hold ${limitText('BUFFER_MAX_BYTES')} in memory together (503), and an event that is larger than a third of it cannot be read. An answer of more than 16 KiB has ${LEAVE_TIMEOUT_MS / 1000} seconds to leave before its connection is closed. HEAD is answered as GET is, without the body.`,
+    `${transportText}; ${limitText('CONNECTIONS_MAX')} may be open (503). Requests and answers may hold ${limitText('BUFFER_MAX_BYTES')} in memory together (503), and an event that is larger than a third of it cannot be read (507). An answer of more than 16 KiB has ${LEAVE_TIMEOUT_MS / 1000} seconds to leave before its connection is closed. HEAD is answered as GET is, without the body.`,
   ],
   action: 'read',
   tags: [

@@ -1,4 +1,4 @@
-import type { BufferBudget, Hold } from '../http/buffer-budget.ts';
+import { type BufferBudget, type Hold, REQUEST_BYTES } from '../http/buffer-budget.ts';
 import type { Query } from '../store/postgres.ts';
 import type { BoundedStore, Refusal } from './bounded-store.ts';
 import {
@@ -19,6 +19,8 @@ const PAGE_BYTES_MAX = 4 * 1024 * 1024;
 /** Several pages are read at the same time, and others wait for their clients. */
 const PAGES_IN_BUFFER = 16;
 
+/** Why nothing was read. */
+type Unread = Refusal | 'event-too-large-to-read';
 type Ask = <Answer>(question: (query: Query) => Promise<Answer>) => Promise<Answer | Refusal>;
 
 /** A page, with what was there of its events when they were read. */
@@ -44,7 +46,7 @@ export class StoredEvents {
   }
 
   /** The bytes of an event; `absent`: there is none. */
-  event(identity: EventIdentity): Promise<Buffer | 'absent' | Refusal> {
+  event(identity: EventIdentity): Promise<Buffer | 'absent' | Unread> {
     return this.#counting(async (hold, ask) => {
       let bytesMax = SMALL_BYTES;
       while (hold.take(bytesMax * COST_OF_BYTE)) {
@@ -53,23 +55,31 @@ export class StoredEvents {
         if (typeof found === 'string') return found;
         if (found === undefined) return 'absent';
         if (found.value !== null) return found.value;
+        if (!this.#canEverHold(found.bytes)) return 'event-too-large-to-read';
+        hold.giveBack(allowed * COST_OF_BYTE);
         bytesMax = found.bytes;
       }
       return 'busy';
     });
   }
 
-  page(source: Source, look: Look): Promise<ReadPage | Refusal> {
+  page(source: Source, look: Look): Promise<ReadPage | Unread> {
     return this.#counting(async (hold, ask) => {
       const seen = await ask((query) => lookAtEvents(query, source, look));
       if (typeof seen === 'string') return seen;
       const { seqs, bytes, before, after } = pageOf(look, seen, this.#pageBytesMax);
       const { epoch } = seen;
       if (seqs.length === 0) return { epoch, values: [], before, after };
+      // Only one event alone can be so large, and it is not left out: nobody would know.
+      if (!this.#canEverHold(bytes)) return 'event-too-large-to-read';
       if (!hold.take(bytes * COST_OF_BYTE)) return 'busy';
       const values = await ask((query) => valuesOf(query, source, seqs));
       return typeof values === 'string' ? values : { epoch, values, before, after };
     });
+  }
+
+  #canEverHold(bytes: number): boolean {
+    return REQUEST_BYTES + bytes * COST_OF_BYTE <= this.#budget.limits.bytesMax;
   }
 
   /** What is counted is kept for a question that was given up until it is over: its answer may be arriving. */

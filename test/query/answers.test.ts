@@ -135,7 +135,7 @@ describe('answers of the query API', () => {
   });
 
   it('of a program that cannot, stops, or has a bug are as promised', async () => {
-    for (const code of ['busy', 'store-unavailable'] as const) {
+    for (const code of ['busy', 'store-unavailable', 'event-too-large-to-read'] as const) {
       const port = await serve({ readEvent: async () => code, readPage: async () => code });
       for (const name of [EVENT, LIST]) assert.equal((await provoke(name, port)).code, code);
     }

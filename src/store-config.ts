@@ -1,6 +1,5 @@
 import Type, { type Static, type TObject } from 'typebox';
-import { ConfigSchema } from './config.ts';
-import { connectionProblems, fitConnections } from './connections-allowed.ts';
+import { ConfigSchema, connectionProblems, fitConnections } from './config.ts';
 import { readSettings } from './settings.ts';
 
 /**

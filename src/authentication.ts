@@ -43,7 +43,7 @@ export function openAuthentication(
 
 function byApiKey(path: string, log: Logger, metrics: Pick<Metrics, 'credentialsCurrent'>): Authentication {
   const keys = openKeys(path, log, (isCurrent) => metrics.credentialsCurrent('AUTH_KEYS', isCurrent));
-  if (keys.value.size === 0) log.warn('the file of API keys has none: nobody may send anything');
+  if (keys.value.size === 0) log.warn('the file of API keys has none: nobody may send or read anything');
   return {
     clientOf: byBearer((credential) => keys.value.clientOf(credential, Date.now()) ?? 'invalid'),
     state: 'ready',

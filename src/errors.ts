@@ -154,7 +154,7 @@ export const errors = {
     429,
     true,
     'Too many requests',
-    'The client has used up its share of requests or bytes. Nothing was stored; send it again after the time in Retry-After.',
+    'The client has used up its share of requests or bytes. Nothing was stored; send the request again after the time in Retry-After.',
   ),
   'headers-too-large': row(
     431,
@@ -166,7 +166,7 @@ export const errors = {
     500,
     true,
     'Internal error',
-    'A fault in this service. The outcome is not known; send it again, an event with the same id. The log holds the reason under the request id.',
+    'A fault in this service. The outcome is not known; send the request again, an event with the same id. The log holds the reason under the request id.',
   ),
   'event-too-large-to-read': row(
     507,
@@ -178,7 +178,7 @@ export const errors = {
     503,
     true,
     'Credentials cannot be checked now',
-    'What it takes to check the credentials is being fetched from their issuer. Nothing was stored; send it again after the time in Retry-After.',
+    'What it takes to check the credentials is being fetched from their issuer. Nothing was stored; send the request again after the time in Retry-After.',
   ),
   'buffer-full': row(
     503,
@@ -190,7 +190,7 @@ export const errors = {
     503,
     true,
     'Too many connections',
-    'As many connections are open as this instance takes. Nothing was read from this one, so nothing was stored; send it again after the time in Retry-After, on a connection that is open already if there is one.',
+    'As many connections are open as this instance takes. Nothing was read from this one, so nothing was stored; send the request again after the time in Retry-After, on a connection that is open already if there is one.',
   ),
   'kafka-unavailable': row(
     503,
@@ -232,7 +232,7 @@ export const errors = {
     503,
     true,
     'The service is stopping',
-    'This instance is stopping. Nothing was stored; send it again, another instance will answer.',
+    'This instance is stopping. Nothing was stored; send the request again, another instance will answer.',
   ),
   'outcome-unknown': row(
     504,

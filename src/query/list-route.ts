@@ -19,17 +19,11 @@ export interface ListRouteOptions extends TaggedAnswerOptions {
 
 const LIMIT_DEFAULT = 100;
 
+const EXAMPLE_CURSOR = 'ARHBcKn5UrM2UjiLR9sbFkQQ7MqrnxCAyB82JTrdHopKnetdMg';
+
+const Cursor = Type.String({ minLength: 1, maxLength: CURSOR_LENGTH_MAX, pattern: '^[A-Za-z0-9_-]+$' });
 const cursorParameter = (description: string) =>
-  Type.Optional(
-    Type.String({
-      minLength: 1,
-      maxLength: CURSOR_LENGTH_MAX,
-      pattern: '^[A-Za-z0-9_-]+$',
-      description,
-      examples: [EXAMPLE_CURSOR],
-    }),
-  );
-const EXAMPLE_CURSOR = 'AcQ0m8p1Vn3tZk5yR7wXbF2hJ9dLsGaEuTiOeYqNvB4cM6';
+  Type.Optional({ ...Cursor, description, examples: [EXAMPLE_CURSOR] });
 
 const ListQuery = Type.Object(
   {
@@ -110,8 +104,6 @@ function pageBody(values: readonly Buffer[], ends: { before?: string; after: str
   ]);
 }
 
-const Cursor = Type.String({ minLength: 1, maxLength: CURSOR_LENGTH_MAX, pattern: '^[A-Za-z0-9_-]+$' });
-
 const schema = {
   operationId: 'listEvents',
   tags: ['events'],
@@ -153,7 +145,7 @@ const schema = {
                   },
                 ],
                 before: EXAMPLE_CURSOR,
-                after: 'Ab7Kp2Xn9Vt4Zq6Yr1Wm5Fh8Jd3LsGcEuTiOeAqNvB0xM',
+                after: 'AakgxoVAu_mWsLan4xbCG6M1UBDfB6WYVOXePxaSp6d_ia_BHQ',
               },
             },
             empty: { value: { events: [], after: EXAMPLE_CURSOR } },

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type CursorScope, Cursors } from '../../src/query/cursor.ts';
@@ -78,6 +80,15 @@ describe('a cursor', () => {
     ]) {
       assert.equal(cursors.read(SCOPE, given), undefined, given.slice(0, 60));
     }
+  });
+
+  it('looks like the examples in the document', () => {
+    const text = readFileSync(join(import.meta.dirname, '../../openapi/query.yaml'), 'utf8');
+    const examples = [...text.matchAll(/(?:example|before|after): (A\S+)$/gm)].map(
+      ([, cursor = '']) => cursor,
+    );
+    assert.ok(examples.length >= 4);
+    for (const cursor of examples) assert.equal(cursor.length, cursors.make(SCOPE, 1n).length);
   });
 
   it('does not show what it leads to, nor how far two are apart', () => {

@@ -158,7 +158,8 @@ export const QueryConfigSchema = Type.Object({
     minimum: 1,
     maximum: 1_000_000,
     default: 6_000,
-    description: 'Connections that may be open on PORT; beyond them the answer is 503.',
+    description:
+      'Connections that may be open on PORT; beyond them the answer is 503, or with TLS they are closed. If not set, at most one for each 10 KiB of BUFFER_MAX_BYTES, with TLS for each 100 KiB.',
   }),
   SHUTDOWN_DELAY_MS: service.SHUTDOWN_DELAY_MS,
   SHUTDOWN_TIMEOUT_MS: Type.Integer({

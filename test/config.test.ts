@@ -153,7 +153,7 @@ describe('configuration', () => {
   });
 
   it('P3: fits the connections of the query API likewise', () => {
-    const settings = { AUTH_MODE: 'none', POSTGRES_URL: 'postgres://127.0.0.1/events' };
+    const settings = { AUTH_MODE: 'none', POSTGRES_URL: 'postgres://reader@127.0.0.1/events' };
     const tls = { TLS_CERT_FILE: 'x', TLS_KEY_FILE: 'x' };
     const small = { ...settings, BUFFER_MAX_BYTES: String(8 * MiB) };
     assert.equal(readQueryConfig(settings).CONNECTIONS_MAX, 6_000);

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { ErrorCode } from '../errors.ts';
+import { seldom } from '../seldom.ts';
 
 const INTERVAL_MS = 10_000;
 
@@ -11,18 +12,10 @@ export function failureLog(
   log: Logger,
   nowMs = () => performance.now(),
 ): (code: ErrorCode, requestId: string, traceId?: string) => void {
-  const quiet = new Map<ErrorCode, { untilMs: number; leftOut: number }>();
+  const leftOutSince = seldom<ErrorCode>(INTERVAL_MS, nowMs);
   return (code, requestId, traceId) => {
-    const now = nowMs();
-    const last = quiet.get(code);
-    if (last !== undefined && now < last.untilMs) {
-      last.leftOut += 1;
-      return;
-    }
-    quiet.set(code, { untilMs: now + INTERVAL_MS, leftOut: 0 });
-    log.warn(
-      { code, request_id: requestId, trace_id: traceId, left_out: last?.leftOut ?? 0 },
-      'a request failed',
-    );
+    const leftOut = leftOutSince(code);
+    if (leftOut === undefined) return;
+    log.warn({ code, request_id: requestId, trace_id: traceId, left_out: leftOut }, 'a request failed');
   };
 }

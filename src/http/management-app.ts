@@ -44,6 +44,33 @@ export async function managementApp(options: ManagementOptions): Promise<Fastify
   return app;
 }
 
+/**
+ * Has an app listen at a port of HOST. Returns where, e.g. `http://127.0.0.1:9090`.
+ * @throws Error when it cannot
+ */
+export function listen(app: FastifyInstance, host: string, port: number): Promise<string> {
+  // For localhost Fastify would open a server for each of its addresses, all but the first without our limits.
+  return app.listen({ host: host === 'localhost' ? '127.0.0.1' : host, port });
+}
+
+/** Has an API and its management listen where the settings say; where there is no port for the latter, the log says what that means. */
+export async function listenWithManagement(
+  app: FastifyInstance,
+  management: FastifyInstance | undefined,
+  {
+    config: { HOST, PORT, MANAGEMENT_PORT },
+    log,
+  }: {
+    readonly config: { readonly HOST: string; readonly PORT: number; readonly MANAGEMENT_PORT?: number };
+    readonly log: Logger;
+  },
+): Promise<string> {
+  const address = await listen(app, HOST, PORT);
+  if (management && MANAGEMENT_PORT) await listen(management, HOST, MANAGEMENT_PORT);
+  else log.warn('MANAGEMENT_PORT is not set: /metrics, /docs and the details of /readyz are public on PORT');
+  return address;
+}
+
 /** Closes it within a time: Node waits a minute for somebody who stops in the middle of a request. */
 export async function closeManagement(app: FastifyInstance, ms: number): Promise<void> {
   await Promise.race([app.close(), delay(Math.max(0, ms), undefined, { ref: false })]);

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { systemClock as clock } from '../clock.ts';
 import { brokerAddresses, type Config, isTracing, readConfig } from '../config.ts';
 import { BufferBudget } from '../http/buffer-budget.ts';
-import { closeManagement, managementApp } from '../http/management-app.ts';
+import { closeManagement, listenWithManagement, managementApp } from '../http/management-app.ts';
 import { RateLimiter } from '../http/rate-limits.ts';
 import { kafkaClient } from '../kafka/kafka-client.ts';
 import { isSecretInClear, saslOptions } from '../kafka/kafka-sasl.ts';
@@ -198,14 +198,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     return unsettled;
   };
   try {
-    // For localhost Fastify would open a server for each of its addresses, all but the first without our limits.
-    const host = config.HOST === 'localhost' ? '127.0.0.1' : config.HOST;
-    const address = await app.listen({ host, port: config.PORT });
-    if (management && config.MANAGEMENT_PORT) {
-      await management.listen({ host, port: config.MANAGEMENT_PORT });
-    } else {
-      log.warn('MANAGEMENT_PORT is not set: /metrics, /docs and the details of /readyz are public on PORT');
-    }
+    const address = await listenWithManagement(app, management, { config, log });
     return { address, leave: () => (isLeaving = true), close };
   } catch (error) {
     await close();

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { systemClock as clock } from '../clock.ts';
 import { BufferBudget } from '../http/buffer-budget.ts';
-import { closeManagement, managementApp } from '../http/management-app.ts';
+import { closeManagement, listenWithManagement, managementApp } from '../http/management-app.ts';
 import { RateLimiter } from '../http/rate-limits.ts';
 import { runProgram } from '../program.ts';
 import { SCHEMA_VERSION, versionOf } from '../store/migrations.ts';
@@ -164,14 +164,7 @@ export async function startQuery(config: QueryConfig, log: Logger): Promise<Quer
     return isAnswered;
   };
   try {
-    // For localhost Fastify would open a server for each of its addresses, all but the first without our limits.
-    const host = config.HOST === 'localhost' ? '127.0.0.1' : config.HOST;
-    const address = await app.listen({ host, port: config.PORT });
-    if (management && config.MANAGEMENT_PORT) {
-      await management.listen({ host, port: config.MANAGEMENT_PORT });
-    } else {
-      log.warn('MANAGEMENT_PORT is not set: /metrics, /docs and the details of /readyz are public on PORT');
-    }
+    const address = await listenWithManagement(app, management, { config, log });
     return { address, leave: () => (isLeaving = true), close };
   } catch (error) {
     await close();

@@ -1,8 +1,7 @@
 import type { Logger } from 'pino';
+import { seldom } from '../seldom.ts';
 
 const INTERVAL_MS = 10_000;
-/** Kinds are few; should they not be, the log still has a bound. */
-const KINDS_MAX = 100;
 
 /** Faults of a statement itself: of its syntax and names, and of values that do not fit. */
 const OF_STATEMENTS = /^(22|42)/;
@@ -28,16 +27,10 @@ export function isOwnFault(error: unknown): boolean {
  * between.
  */
 export function storeFaultLog(log: Logger, nowMs = () => performance.now()): (kind: string) => void {
-  const quiet = new Map<string, { untilMs: number; leftOut: number }>();
+  const leftOutSince = seldom<string>(INTERVAL_MS, nowMs);
   return (kind) => {
-    const now = nowMs();
-    const last = quiet.get(kind);
-    if (last !== undefined && now < last.untilMs) {
-      last.leftOut += 1;
-      return;
-    }
-    if (quiet.size >= KINDS_MAX) quiet.clear();
-    quiet.set(kind, { untilMs: now + INTERVAL_MS, leftOut: 0 });
-    log.warn({ reason: kind, left_out: last?.leftOut ?? 0 }, 'PostgreSQL did not answer a question');
+    const leftOut = leftOutSince(kind);
+    if (leftOut === undefined) return;
+    log.warn({ reason: kind, left_out: leftOut }, 'PostgreSQL did not answer a question');
   };
 }

@@ -1,4 +1,6 @@
 import { parseArgs } from 'node:util';
+import { countAll, given, isCaught, named, print } from './command.ts';
+import type { Assertion } from './judge.ts';
 import { type Mutant, mutants } from './mutants.ts';
 import { type RunOptions, runScenario } from './run-scenario.ts';
 import type { Scenario, ServiceScenario } from './scenario.ts';
@@ -11,9 +13,6 @@ import { serviceScenarios } from './service-scenarios.ts';
  * `--scenario a,b` runs several, `--list` names them all.
  * `--mutant acks-1` (or `all`) runs a publisher with a known fault instead, which passes when it is caught.
  */
-
-/** A fault that needs a race to show gets another chance to show it. */
-const MUTANT_RUNS_MAX = 3;
 
 const { values } = parseArgs({
   options: {
@@ -31,8 +30,6 @@ const { values } = parseArgs({
 });
 
 const scenarios: readonly (Scenario | ServiceScenario)[] = [...inProcess, ...serviceScenarios];
-
-const print = (line: string) => void process.stdout.write(`${line}\n`);
 
 if (values.list) {
   for (const { name, summary } of scenarios) print(`${name.padEnd(22)} ${summary}`);
@@ -53,53 +50,24 @@ async function main(): Promise<void> {
     bufferBytesMax: bufferMb === undefined ? undefined : bufferMb * 1024 * 1024,
     print,
   };
-  let passed = 0;
-  let failed = 0;
-  const count = (isTrue: boolean) => {
-    if (isTrue) passed += 1;
-    else failed += 1;
-  };
-  if (values.mutant === undefined) {
-    for (const scenario of named(scenarios, values.scenario ?? 'leader-kill')) {
-      const { assertions } = await runScenario(scenario, options);
-      for (const { isTrue } of assertions) count(isTrue);
+  await countAll(async (count) => {
+    if (values.mutant === undefined) {
+      for (const scenario of named(scenarios, values.scenario ?? 'leader-kill')) {
+        const { assertions } = await runScenario(scenario, options);
+        for (const { isTrue } of assertions) count(isTrue);
+      }
+    } else {
+      for (const mutant of named(mutants, values.mutant))
+        count(await isCaught(mutant, () => assertionsOn(mutant, options)));
     }
-  } else {
-    const chosen = values.mutant === 'all' ? mutants : named(mutants, values.mutant);
-    for (const mutant of chosen) count(await isCaught(mutant, options));
-  }
-  print(`${passed} passed, ${failed} failed`);
-  process.exitCode = failed === 0 ? 0 : 1;
+  });
 }
 
-async function isCaught(mutant: Mutant, options: RunOptions): Promise<boolean> {
+async function assertionsOn(mutant: Mutant, options: RunOptions): Promise<readonly Assertion[]> {
   const [scenario] = named(scenarios, values.scenario ?? mutant.scenario);
-  if (scenario === undefined) return false;
+  if (scenario === undefined) return [];
   if ('service' in scenario && !mutant.isAcksOne) {
     throw new Error(`${mutant.name} is a publisher in this process; ${scenario.name} runs the service`);
   }
-  print(`mutant ${mutant.name}: ${mutant.summary}`);
-  for (let run = 1; run <= MUTANT_RUNS_MAX; run += 1) {
-    const { assertions } = await runScenario(scenario, { ...options, ...mutant.options, mutant });
-    const caughtBy = assertions.filter(({ name, isTrue }) => !isTrue && mutant.caughtBy.includes(name));
-    const how = caughtBy.map(({ name, found }) => `${name} ${found}`).join(', ');
-    if (how !== '') {
-      print(`caught: mutant ${mutant.name} by ${how}, in run ${run}\n`);
-      return true;
-    }
-    print(`NOT CAUGHT: mutant ${mutant.name}, in run ${run} of ${MUTANT_RUNS_MAX}\n`);
-  }
-  return false;
-}
-
-function given(value: string | undefined): number | undefined {
-  return value === undefined ? undefined : Number(value);
-}
-
-function named<T extends { readonly name: string }>(all: readonly T[], names: string): T[] {
-  return names.split(',').map((name) => {
-    const found = all.find((each) => each.name === name);
-    if (found === undefined) throw new Error(`there is no ${name}; --list names what there is`);
-    return found;
-  });
+  return (await runScenario(scenario, { ...options, ...mutant.options, mutant })).assertions;
 }

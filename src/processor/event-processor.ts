@@ -1,5 +1,5 @@
 import type { Move, Positions } from '../store/positions.ts';
-import type { PartitionWrite, WriteOutcome } from './event-writer.ts';
+import { EVENTS_MAX, type PartitionWrite, type WriteOutcome } from './event-writer.ts';
 import { type EventRecord, readRecord, type TopicRecord, type UnreadableReason } from './record-reader.ts';
 
 /** What one fetch brought of one partition. */
@@ -65,7 +65,6 @@ export interface ProcessorReport {
 
 const RETRY_MS = [100, 250, 500, 1_000, 2_000] as const;
 const HEARTBEAT_MS = 1_000;
-const EVENTS_IN_PART_MAX = 10_000;
 /** The consumer drops what it fetched before it sought; one batch may have been on its way. */
 const SEEKS_BELIEVED = 3;
 
@@ -111,17 +110,22 @@ export class EventProcessor {
    * the group keeps are not the store's, and when a replay has set them back. To be called every few seconds.
    */
   async align(): Promise<void> {
-    const { readPositions, seek } = this.#options;
+    const { readPositions, logRanges, seek } = this.#options;
     const before = new Map(this.#positions);
     const stored = await readPositions();
+    // What moves while they are looked at is under way, and as it should be.
+    const isUnmoved = (partition: number) =>
+      !this.#busy.has(partition) && this.#positions.get(partition) === before.get(partition);
+    const isElsewhere = (partition: number) =>
+      !before.has(partition) || before.get(partition) !== stored.get(partition);
+    const astray = [...this.#assigned].filter((partition) => isUnmoved(partition) && isElsewhere(partition));
+    if (astray.length === 0) return;
+    const ranges = await logRanges();
     const faults: unknown[] = [];
-    for (const partition of this.#assigned) {
-      // What moved while the store was asked is under way, and as it should be.
-      if (this.#busy.has(partition) || this.#positions.get(partition) !== before.get(partition)) continue;
-      const known = before.get(partition);
-      if (known !== undefined && known === stored.get(partition)) continue;
+    for (const partition of astray) {
+      if (!isUnmoved(partition)) continue;
       try {
-        const position = await this.#find(partition);
+        const position = await this.#place(partition, stored.get(partition), ranges.get(partition));
         if (!this.#busy.has(partition)) seek(partition, position);
       } catch (error) {
         faults.push(error); // of this partition; the others are looked at all the same
@@ -196,11 +200,17 @@ export class EventProcessor {
 
   /** Where to go on with a partition, from the store, if Kafka still has it. */
   async #find(partition: number): Promise<number> {
-    const { readPositions, addPosition, movePosition, logRanges, report } = this.#options;
+    const { readPositions, logRanges } = this.#options;
     // In this order: the end of the log cannot be behind a position that was read before, unless it lost records.
-    let position = (await readPositions(partition)).get(partition);
-    const range = (await logRanges()).get(partition);
+    const position = (await readPositions(partition)).get(partition);
+    return this.#place(partition, position, (await logRanges()).get(partition));
+  }
+
+  /** Where to go on, by what the store said, and after that Kafka. `undefined`: the store, or Kafka, has none. */
+  async #place(partition: number, stored: number | undefined, range: LogRange | undefined): Promise<number> {
+    const { readPositions, addPosition, movePosition, report } = this.#options;
     if (range === undefined) throw new Error(`Kafka does not know partition ${partition}`);
+    let position = stored;
     const { low, high } = range;
     if (position === undefined) {
       await addPosition(partition, low);
@@ -235,7 +245,7 @@ function* partsOf(events: readonly EventRecord[], { partition, from, next }: Mov
   let start = 0;
   let position = from;
   do {
-    const end = start + EVENTS_IN_PART_MAX;
+    const end = start + EVENTS_MAX;
     const following = events[end]?.offset ?? next;
     yield { partition, from: position, next: following, events: events.slice(start, end) };
     start = end;

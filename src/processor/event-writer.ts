@@ -31,8 +31,10 @@ export interface EventWriterOptions {
 
 /** Held by whoever gives out values of seq, to the end of the transaction. An arbitrary number, of this purpose alone. */
 const SEQ_LOCK = 7_262_315_402;
+/** With the time of the transaction by PostgreSQL's clock. */
+const LOCK = 'select pg_advisory_xact_lock($1), extract(epoch from now())::float8 * 1000 as now_ms';
 /** One transaction, about. */
-const EVENTS_MAX = 10_000;
+export const EVENTS_MAX = 10_000;
 const BYTES_MAX = 8 * 1024 * 1024;
 /** After a copy so many transactions expect more of them: copies come in groups, and a replay is nothing else. */
 const EXPECTED_FOR = 100;
@@ -102,10 +104,7 @@ export class EventWriter {
     const [moved, counts] = await store.transaction(async (query) => {
       // A value of seq is seen no later than any higher one: PostgreSQL makes a transaction visible before it lets go of
       // the lock. Otherwise a reader that goes on behind the highest seq it saw could pass over a slower transaction.
-      await query('select pg_advisory_xact_lock($1)', [SEQ_LOCK]);
-      const [clock] = await query<{ now_ms: number }>(
-        'select extract(epoch from now())::float8 * 1000 as now_ms',
-      );
+      const [clock] = await query<{ now_ms: number }>(LOCK, [SEQ_LOCK]);
       const keptFromMs = (clock?.now_ms ?? 0) - retentionMs;
       const ours = await movePositions(query, log, writes);
       const read = writes.filter(({ partition }) => ours.has(partition)).flatMap((write) => write.events);

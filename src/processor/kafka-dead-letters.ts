@@ -97,8 +97,7 @@ export class DeadLetters {
     const admin = kafka.admin();
     await admin.connect();
     try {
-      if ((await admin.listTopics()).includes(deadLetterTopic)) return true;
-      if (!createsTopic) return false;
+      if (!createsTopic) return (await admin.listTopics()).includes(deadLetterTopic);
       const settings = [{ name: 'max.message.bytes', value: String(MESSAGE_BYTES_MAX) }];
       await createTopic(admin, deadLetterTopic, 1, settings);
       return true;

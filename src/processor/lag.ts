@@ -5,7 +5,7 @@ import type { EventRecord } from './record-reader.ts';
 /** Knows of each partition the time of the last record that was stored. */
 export class LastStored {
   readonly #recordedAtMs = new Map<number, number>();
-  /** Since when partitions are behind of which nothing was stored yet. */
+  /** Since when partitions are behind. */
   readonly #behindSinceMs = new Map<number, number>();
 
   /** The partitions are given out anew. */
@@ -30,7 +30,11 @@ export class LastStored {
     for (const partition of assigned) {
       const high = ranges.get(partition)?.high;
       const position = reached.get(partition);
-      if (high === undefined || position === undefined || position >= high) continue;
+      if (high === undefined || position === undefined) continue;
+      if (position >= high) {
+        this.#behindSinceMs.delete(partition);
+        continue;
+      }
       const behind = high - position;
       records += behind;
       if (!this.#behindSinceMs.has(partition)) this.#behindSinceMs.set(partition, nowMs);

@@ -127,15 +127,16 @@ async function untilReadAgain(
   log: Log,
   { before, targets }: { readonly before: Positions; readonly targets: ReadonlyMap<number, number> },
 ): Promise<boolean> {
-  const total = [...before].reduce((sum, [partition, was]) => sum + was - (targets.get(partition) ?? was), 0);
+  const leftAt = (positions: Positions) =>
+    [...before].reduce(
+      (sum, [partition, was]) => sum + Math.max(0, was - (positions.get(partition) ?? was)),
+      0,
+    );
+  const total = leftAt(targets);
   let idleSince = performance.now();
   let lastLeft = total;
   for (;;) {
-    const now = await readPositions(query, log);
-    const left = [...before].reduce(
-      (sum, [partition, was]) => sum + Math.max(0, was - (now.get(partition) ?? was)),
-      0,
-    );
+    const left = leftAt(await readPositions(query, log));
     say(`${total - left} of ${total} records read again`);
     if (left === 0) return true;
     if (left !== lastLeft) idleSince = performance.now();

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { systemClock as clock } from '../clock.ts';
-import { managementApp } from '../http/management-app.ts';
+import { closeManagement, listen, managementApp } from '../http/management-app.ts';
 import { runProgram } from '../program.ts';
 import { migrate, SCHEMA_VERSION } from '../store/migrations.ts';
 import { addPosition, type Log, movePositions, readPositions } from '../store/positions.ts';
@@ -74,9 +74,10 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
     createsTopic: config.KAFKA_TOPIC_CREATE,
   });
 
-  const retentionMs = config.STORE_RETENTION_HOURS * HOUR_MS;
+  /** `undefined`: events are kept for ever. */
+  const retentionMs = config.STORE_RETENTION_HOURS === 0 ? undefined : config.STORE_RETENTION_HOURS * HOUR_MS;
   const retention =
-    retentionMs === 0
+    retentionMs === undefined
       ? undefined
       : new Retention({
           clock,
@@ -93,7 +94,7 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
     const writer = new EventWriter({
       store,
       log: of,
-      retentionMs: retentionMs === 0 ? undefined : retentionMs,
+      retentionMs,
       onWritten: (counts, seconds) => metrics.written(counts, seconds),
     });
     const processor = new EventProcessor({
@@ -177,17 +178,17 @@ export async function startProcessor(config: ProcessorConfig, log: Logger): Prom
   const close = async (): Promise<boolean> => {
     isLeaving = true;
     retention?.close();
+    const giveUpAt = clock.now() + config.SHUTDOWN_TIMEOUT_MS;
     const timeUp = delay(config.SHUTDOWN_TIMEOUT_MS, 'late' as const, { ref: false });
     const isFinished = (await Promise.race([starting.then((stop) => stop?.()), timeUp])) !== 'late';
     topicLog.close();
     // A server that says nothing lets no connection end.
     await Promise.race([Promise.all([deadLetters.close(), disconnect()]), timeUp]);
-    await Promise.race([management.close(), timeUp]);
+    await closeManagement(management, giveUpAt - clock.now());
     return isFinished;
   };
   try {
-    const host = config.HOST === 'localhost' ? '127.0.0.1' : config.HOST;
-    const address = await management.listen({ host, port: config.MANAGEMENT_PORT });
+    const address = await listen(management, config.HOST, config.MANAGEMENT_PORT);
     return { address, close };
   } catch (error) {
     await close();

@@ -370,6 +370,7 @@ describe('the event processor', () => {
       [0, 10],
       [1, 20],
     ]);
+    assert.equal(positionsRead, 1, 'of all partitions together');
     await processor.align();
     assert.equal(seeks.length, 2, 'once');
   });

@@ -44,7 +44,11 @@ describe('the lag', () => {
     const processor = { assigned: new Set([0]), reached: new Map([[0, 1]]) };
     assert.equal(last.lagOf(processor, ranges, 10_000).seconds, 0);
     assert.equal(last.lagOf(processor, ranges, 70_000).seconds, 60);
+    const caughtUp = { assigned: new Set([0]), reached: new Map([[0, 5]]) };
+    assert.equal(last.lagOf(caughtUp, ranges, 80_000).seconds, 0);
+    assert.equal(last.lagOf(processor, ranges, 90_000).seconds, 0, 'not since the first time');
+    assert.equal(last.lagOf(processor, ranges, 95_000).seconds, 5);
     last.forget();
-    assert.equal(last.lagOf(processor, ranges, 80_000).seconds, 0);
+    assert.equal(last.lagOf(processor, ranges, 99_000).seconds, 0);
   });
 });

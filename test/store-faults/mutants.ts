@@ -36,8 +36,8 @@ export const mutants: readonly StoreMutant[] = [
     patches: [
       {
         file: 'processor/event-writer.ts',
-        replaced: "await query('select pg_advisory_xact_lock($1)', [SEQ_LOCK]);",
-        by: '',
+        replaced: 'select pg_advisory_xact_lock($1)',
+        by: 'select $1::bigint',
       },
       {
         file: 'store/postgres.ts',
